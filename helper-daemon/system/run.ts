@@ -1,0 +1,147 @@
+/**
+ * The only place where Coppice starts processes. Arguments are arrays; nothing ever goes through a shell
+ * on the host.
+ */
+import { spawn } from 'node:child_process';
+import { execa } from 'execa';
+import { CoppiceError } from '../../protocol/errors.ts';
+
+export interface RunOptions {
+  readonly cwd?: string;
+  /** Added to the environment of this process. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly input?: string;
+  readonly signal?: AbortSignal;
+  /** Milliseconds; the process is killed when they are over. */
+  readonly timeout?: number;
+  /** Called for each line of stdout and stderr while the command runs. */
+  readonly onLine?: (line: string) => void;
+}
+
+export interface RunResult {
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Output kept of one command; enough for any tool used here, small enough to bound the daemon. */
+const outputCap = 16 * 1024 * 1024;
+
+/**
+ * Runs a command to its end.
+ * @throws CoppiceError `command_failed` with the tail of its stderr, or `prerequisite_missing` when the
+ * program does not exist, or `cancelled`.
+ */
+export async function run(
+  file: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<RunResult> {
+  const child = execa(file, args, {
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    env: { LC_ALL: 'C', ...options.env },
+    ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
+    ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
+    ...(options.timeout === undefined ? {} : { timeout: options.timeout }),
+    maxBuffer: outputCap,
+    reject: false,
+    all: true,
+  });
+  if (options.onLine !== undefined) void forwardLines(child.iterable({ from: 'all' }), options.onLine);
+  const result = await child;
+  if (result.failed) throw commandError(file, args, result);
+  return { stdout: String(result.stdout), stderr: String(result.stderr) };
+}
+
+async function forwardLines(
+  lines: AsyncIterable<unknown>,
+  onLine: (line: string) => void,
+): Promise<void> {
+  try {
+    for await (const line of lines) onLine(String(line));
+  } catch {
+    // The failure is reported by the awaited result.
+  }
+}
+
+function commandError(
+  file: string,
+  args: readonly string[],
+  result: {
+    readonly code?: string | undefined;
+    readonly isCanceled: boolean;
+    readonly timedOut: boolean;
+    readonly exitCode?: number | undefined;
+    readonly signal?: string | undefined;
+    readonly stderr?: unknown;
+    readonly stdout?: unknown;
+  },
+): CoppiceError {
+  if (result.code === 'ENOENT') {
+    return new CoppiceError({
+      code: 'prerequisite_missing',
+      message: `The program ${file} is not installed or not on PATH.`,
+      next: 'Run coppice doctor: it names the package to install.',
+      details: { program: file },
+    });
+  }
+  if (result.isCanceled) {
+    return new CoppiceError({ code: 'cancelled', message: `${file} was cancelled.` });
+  }
+  const ended = result.timedOut
+    ? 'ran into its time limit'
+    : result.signal === undefined
+      ? `ended with exit code ${String(result.exitCode)}`
+      : `was ended by ${result.signal}`;
+  const text = String(result.stderr ?? '').trim() || String(result.stdout ?? '').trim();
+  const tail = text.split('\n').slice(-15).join('\n');
+  return new CoppiceError({
+    code: 'command_failed',
+    message: `${[file, ...args].join(' ').slice(0, 400)} ${ended}${tail === '' ? '.' : `:\n${tail}`}`,
+    details: { program: file, exitCode: result.exitCode ?? null },
+  });
+}
+
+export interface DetachedOptions {
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Open file descriptors for stdout and stderr; default /dev/null. */
+  readonly output?: number;
+}
+
+export interface DetachedProcess {
+  readonly pid: number;
+  /** Resolves with what ended it; also when it could not be started. */
+  readonly exited: Promise<{ readonly code: number | null; readonly signal: string | null }>;
+}
+
+/**
+ * Starts a process in a session of its own that outlives this one.
+ * @throws CoppiceError `prerequisite_missing` when the program does not exist
+ */
+export function spawnDetached(
+  file: string,
+  args: readonly string[],
+  options: DetachedOptions = {},
+): DetachedProcess {
+  const output = options.output ?? 'ignore';
+  const child = spawn(file, args, {
+    detached: true,
+    stdio: ['ignore', output, output],
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    env: { ...process.env, ...options.env },
+  });
+  const exited = new Promise<{ code: number | null; signal: string | null }>((resolve) => {
+    child.once('exit', (code, signal) => resolve({ code, signal }));
+    child.once('error', () => resolve({ code: 127, signal: null }));
+  });
+  child.unref();
+  if (child.pid === undefined) {
+    throw new CoppiceError({
+      code: 'prerequisite_missing',
+      message: `The program ${file} could not be started.`,
+      next: 'Run coppice doctor: it names the package to install.',
+      details: { program: file },
+    });
+  }
+  return { pid: child.pid, exited };
+}

@@ -1,0 +1,35 @@
+/**
+ * What the daemon tells its clients without being asked. Events carry a cursor; a client that reconnects
+ * gives its last one and gets what it missed, or is told to look again (`reset`).
+ */
+import { z } from 'zod';
+import { imageInfo } from './operations/image.ts';
+import { workspaceSummary } from './operations/workspaceModel.ts';
+
+export const coppiceEvent = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('workspace_changed'), workspace: workspaceSummary }),
+  z.object({ type: z.literal('workspace_removed'), workspace_id: z.uuid(), name: z.string() }),
+  z.object({ type: z.literal('image_changed'), image: imageInfo }),
+  z.object({ type: z.literal('image_removed'), name: z.string() }),
+]);
+export type CoppiceEvent = z.infer<typeof coppiceEvent>;
+
+/** `<daemon instance>:<sequence number>`; opaque to clients. */
+export type EventCursor = string;
+
+export interface EventEnvelope {
+  readonly cursor: EventCursor;
+  readonly at: string;
+  readonly event: CoppiceEvent;
+}
+
+export interface SubscribeParams {
+  /** Last cursor seen; absent: from now on. */
+  readonly cursor?: EventCursor;
+}
+
+export interface SubscribeResult {
+  readonly cursor: EventCursor;
+  /** Events were missed that are no longer kept: list everything again. */
+  readonly reset: boolean;
+}

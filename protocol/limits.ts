@@ -1,0 +1,24 @@
+/** Bounds on what comes from outside. One place, so that docs, schemas and checks cannot disagree. */
+export const limits = {
+  nameLength: 128,
+  pathBytes: 4096,
+  commandBytes: 1024 * 1024,
+  envEntries: 1024,
+  vcpus: { min: 1, max: 32, default: 2 },
+  memoryMb: { min: 64, max: 131_072, default: 512 },
+  diskGb: { min: 1, max: 4096, default: 10 },
+  /** Bytes kept per output stream of a captured command. */
+  outputBytes: { max: 8 * 1024 * 1024, default: 262_144 },
+  timeoutSecs: { max: 30 * 24 * 3600, default: 120 },
+  waitSecs: { max: 300 },
+  /** Text files handled in one JSON reply; larger ones travel as streams. */
+  textFileBytes: 4 * 1024 * 1024,
+  logLines: { max: 10_000, default: 100 },
+  /** One JSON-RPC message, header excluded. */
+  rpcFrameBytes: 8 * 1024 * 1024,
+  rpcHeaderBytes: 1024,
+  /** Payload of one frame of a byte stream. */
+  streamFrameBytes: 1024 * 1024,
+  /** Events kept for clients that reconnect. */
+  eventBacklog: 10_000,
+} as const;

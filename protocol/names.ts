@@ -1,0 +1,69 @@
+/** Names and references as they come from outside. */
+import { z } from 'zod';
+import { limits } from './limits.ts';
+
+const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+export function isUuid(text: string): boolean {
+  return uuidPattern.test(text);
+}
+
+export const workspaceName = z
+  .string()
+  .min(1)
+  .max(limits.nameLength)
+  .regex(/^[A-Za-z0-9._-]+$/, 'use only letters, digits, ".", "_" and "-"')
+  .refine((name) => !isUuid(name), 'a name must not look like a workspace id');
+
+export const workspaceRef = z
+  .string()
+  .min(1)
+  .max(limits.nameLength)
+  .regex(/^[A-Za-z0-9._-]+$/, 'not a workspace name or id')
+  .describe('Workspace name or id');
+
+export const imageName = z
+  .string()
+  .min(1)
+  .max(limits.nameLength)
+  .regex(/^[A-Za-z0-9._-]+$/, 'use only letters, digits, ".", "_" and "-"')
+  .refine((name) => !name.includes('..'), 'must not contain ".."');
+
+/** A path inside a machine. */
+export const guestPath = z
+  .string()
+  .min(1)
+  .refine((path) => !path.includes('\0'), 'must not contain NUL')
+  .refine((path) => Buffer.byteLength(path) <= limits.pathBytes, 'is longer than 4096 bytes')
+  .refine(
+    (path) => path.startsWith('/'),
+    'must be absolute (start with "/"); "~" is not expanded inside a machine',
+  );
+
+export const envVars = z
+  .record(
+    z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'not a variable name'),
+    z.string().refine((value) => !value.includes('\0'), 'must not contain NUL'),
+  )
+  .refine((vars) => Object.keys(vars).length <= limits.envEntries, 'too many variables');
+
+/** Octal permission bits as people write them: 644, 0644, 0o644. */
+export const fileMode = z
+  .string()
+  .regex(/^(0o?)?[0-7]{3,4}$/, 'give octal permission bits such as 0644');
+
+export function parseFileMode(text: string): number {
+  return Number.parseInt(text.replace(/^0o?/, ''), 8);
+}
+
+/**
+ * An RFC 1123 host name for any workspace name: other characters become "-", and a name that had to be
+ * changed or cut gets the first characters of the id, so that two of them never collide.
+ */
+export function hostnameFor(name: string, id: string): string {
+  const plain = name.toLowerCase().replace(/[^a-z0-9-]+/g, '-').replace(/^-+|-+$/g, '');
+  if (plain === name.toLowerCase() && plain.length <= 63) return plain;
+  const suffix = id.slice(0, 8);
+  const head = plain.slice(0, 63 - suffix.length - 1).replace(/-+$/, '');
+  return head === '' ? `ws-${suffix}` : `${head}-${suffix}`;
+}

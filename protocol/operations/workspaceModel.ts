@@ -1,0 +1,44 @@
+/** The shapes that workspace operations and events share. */
+import { z } from 'zod';
+import { limits } from '../limits.ts';
+
+export const workspaceStates = [
+  'creating',
+  'running',
+  'starting',
+  'stopping',
+  'stopped',
+  'suspended',
+  'destroying',
+] as const;
+
+export const workspaceState = z.enum(workspaceStates);
+
+export const vcpus = z.int().min(limits.vcpus.min).max(limits.vcpus.max);
+export const memoryMb = z.int().min(limits.memoryMb.min).max(limits.memoryMb.max);
+export const diskGb = z.int().min(limits.diskGb.min).max(limits.diskGb.max);
+
+export const resources = z.object({
+  vcpus,
+  memory_mb: memoryMb.describe('Memory in MiB'),
+  disk_gb: diskGb.describe('Disk in GiB'),
+});
+
+export const workspaceSummary = z.object({
+  workspace_id: z.uuid(),
+  name: z.string(),
+  state: workspaceState,
+  ip: z.string().nullable().describe('Address on the bridge; null without one'),
+  base_image: z.string(),
+  resources,
+  created_at: z.iso.datetime({ offset: true }),
+  ephemeral: z.boolean().describe('Destroyed when the client that made it goes away'),
+  problem: z
+    .string()
+    .nullable()
+    .describe('Why the machine is not running although it should be, or null'),
+});
+
+export type WorkspaceSummary = z.infer<typeof workspaceSummary>;
+export type WorkspaceState = z.infer<typeof workspaceState>;
+export type Resources = z.infer<typeof resources>;

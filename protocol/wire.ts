@@ -1,0 +1,51 @@
+/**
+ * JSON-RPC between clients and coppiced: what is said besides the operations themselves. Each operation
+ * is a request of its own name with `OperationParams`; cancellation is `$/cancelRequest`.
+ */
+import { z } from 'zod';
+import type { ErrorBody } from './errors.ts';
+
+/** The wire contract's version. The lower side wins; below `oldest` a peer is refused. */
+export const wireVersion = { current: 1, oldest: 1 } as const;
+
+export const method = {
+  initialize: 'initialize',
+  subscribe: 'events/subscribe',
+  event: 'events/event',
+  progress: 'progress',
+} as const;
+
+export const initializeParams = z.object({
+  protocol: z.int().min(1),
+  client: z.object({ name: z.string().min(1).max(64), version: z.string().max(64) }),
+});
+export type InitializeParams = z.infer<typeof initializeParams>;
+
+export interface InitializeResult {
+  readonly protocol: number;
+  readonly server: { readonly name: 'coppiced'; readonly version: string; readonly pid: number };
+  readonly mode: 'user' | 'system';
+  /** Names of the operations this daemon answers. */
+  readonly capabilities: readonly string[];
+}
+
+export const operationParams = z.object({
+  input: z.record(z.string(), z.unknown()),
+  /** Ask for progress notifications that carry this token. */
+  progress_token: z.union([z.string().max(64), z.int()]).optional(),
+});
+export type OperationParams = z.infer<typeof operationParams>;
+
+export const subscribeParams = z.object({ cursor: z.string().max(128).optional() });
+
+export interface ProgressParams {
+  readonly token: string | number;
+  readonly message: string;
+  /** 0 to 1 where it is known. */
+  readonly fraction?: number;
+}
+
+/** JSON-RPC error codes; `data` is an ErrorBody for `operationFailed`. */
+export const rpcErrorCode = { operationFailed: -32000, notInitialized: -32002 } as const;
+
+export interface OperationErrorData extends ErrorBody {}
