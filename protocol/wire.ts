@@ -5,15 +5,7 @@
 import { z } from 'zod';
 import type { ErrorBody } from './errors.ts';
 
-/** The wire contract's version. The lower side wins; below `oldest` a peer is refused. */
-export const wireVersion = { current: 1, oldest: 1 } as const;
-
-export const method = {
-  initialize: 'initialize',
-  subscribe: 'events/subscribe',
-  event: 'events/event',
-  progress: 'progress',
-} as const;
+export { method, rpcErrorCode, wireVersion } from './rpcMethods.ts';
 
 export const initializeParams = z.object({
   protocol: z.int().min(1),
@@ -44,8 +36,5 @@ export interface ProgressParams {
   /** 0 to 1 where it is known. */
   readonly fraction?: number;
 }
-
-/** JSON-RPC error codes; `data` is an ErrorBody for `operationFailed`. */
-export const rpcErrorCode = { operationFailed: -32000, notInitialized: -32002 } as const;
 
 export interface OperationErrorData extends ErrorBody {}

@@ -20,7 +20,7 @@ export interface ByteStream {
    * @throws CoppiceError what an `error` frame says, or `outcome_unknown` when the connection breaks.
    */
   frames(): AsyncGenerator<Frame, void, undefined>;
-  /** Sends input bytes; resolves when the socket wants more. */
+  /** Sends input bytes; resolves when the socket wants more. Bytes after the stream's end are dropped. */
   write(data: Uint8Array): Promise<void>;
   /** No more input. */
   end(): void;
@@ -29,19 +29,21 @@ export interface ByteStream {
   destroy(): void;
 }
 
+/** @throws CoppiceError `daemon_unavailable` */
 export async function openByteStream(socketPath: string, ticket: string): Promise<ByteStream> {
   const socket = net.connect({ path: socketPath });
   await new Promise<void>((resolve, reject) => {
     socket.once('connect', resolve);
-    socket.once('error', reject);
+    socket.once('error', (error) => reject(unreachable(socketPath, error)));
   });
   socket.on('error', () => undefined);
   socket.write(streamPreamble(ticket));
 
   function send(type: FrameType, payload: Uint8Array): boolean {
+    if (!socket.writable) return true;
     socket.cork();
-    socket.write(encodeFrameHeader(type, payload.length));
-    const more = payload.length === 0 ? true : socket.write(payload);
+    let more = socket.write(encodeFrameHeader(type, payload.length));
+    if (payload.length > 0) more = socket.write(payload);
     socket.uncork();
     return more;
   }
@@ -57,19 +59,17 @@ export async function openByteStream(socketPath: string, ticket: string): Promis
             if (frame.type === frameType.result) return;
           }
         }
+      } catch (error) {
+        throw error instanceof CoppiceError ? error : streamLost(error);
       } finally {
         socket.destroy();
       }
-      throw new CoppiceError({
-        code: 'outcome_unknown',
-        message: 'The stream ended before its result arrived.',
-        next: 'The daemon may have been restarted. Look with coppice list and coppice jobs list.',
-      });
+      throw streamLost();
     },
     async write(data) {
       for (let offset = 0; offset < data.length; offset += chunkBytes) {
         const more = send(frameType.data, data.subarray(offset, offset + chunkBytes));
-        if (!more && !socket.destroyed) await drained(socket);
+        if (!more) await drained(socket);
       }
     },
     end() {
@@ -85,6 +85,7 @@ export async function openByteStream(socketPath: string, ticket: string): Promis
 }
 
 function drained(socket: net.Socket): Promise<void> {
+  if (socket.destroyed) return Promise.resolve();
   return new Promise((resolve) => {
     const done = (): void => {
       socket.off('drain', done);
@@ -96,11 +97,50 @@ function drained(socket: net.Socket): Promise<void> {
   });
 }
 
+function unreachable(socketPath: string, cause: Error): CoppiceError {
+  return new CoppiceError(
+    {
+      code: 'daemon_unavailable',
+      message: `No connection to the Coppice daemon at ${socketPath}: ${cause.message}`,
+      next: 'Look with coppice daemon status, then try again.',
+    },
+    { cause },
+  );
+}
+
+function streamLost(cause?: unknown): CoppiceError {
+  return new CoppiceError(
+    {
+      code: 'outcome_unknown',
+      message: 'The stream ended before its result arrived.',
+      next: 'The daemon may have been restarted. Look with coppice list and coppice jobs list.',
+    },
+    { cause },
+  );
+}
+
 function decodeError(payload: Uint8Array): CoppiceError {
-  const body = JSON.parse(Buffer.from(payload).toString('utf8')) as Partial<ErrorBody>;
+  const body = parseObject(payload) as Partial<ErrorBody> | undefined;
+  if (body === undefined) return streamLost(new Error('The error frame holds no JSON object.'));
   return new CoppiceError({
     ...body,
     code: isErrorCode(body.code) ? body.code : 'internal',
-    message: body.message ?? 'The stream failed.',
+    message: typeof body.message === 'string' ? body.message : 'The stream failed.',
   });
+}
+
+/** The JSON of a `result` or `started` frame. */
+export function frameJson<T>(frame: Frame): T {
+  const value = parseObject(frame.payload);
+  if (value === undefined) throw streamLost(new Error('A frame holds no JSON object.'));
+  return value as T;
+}
+
+function parseObject(payload: Uint8Array): object | undefined {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(payload).toString('utf8'));
+    return typeof value === 'object' && value !== null ? value : undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -11,10 +11,12 @@ import {
 import { CoppiceError, isErrorCode, type ErrorBody } from '../../protocol/errors.ts';
 import type { EventEnvelope, SubscribeResult } from '../../protocol/events.ts';
 import type { InputOf, OperationName, OutputOf } from '../../protocol/operations.ts';
-import { method, wireVersion, type InitializeResult, type ProgressParams } from '../../protocol/wire.ts';
+import { method, wireVersion } from '../../protocol/rpcMethods.ts';
+import type { InitializeResult, ProgressParams } from '../../protocol/wire.ts';
 import { openByteStream, type ByteStream } from './byteStream.ts';
 
 export interface CallOptions {
+  /** Asks the daemon to give the call up; the promise settles when it has. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: ProgressParams) => void;
 }
@@ -22,6 +24,7 @@ export interface CallOptions {
 export interface CoppiceClient {
   readonly socketPath: string;
   readonly server: InitializeResult;
+  /** @throws CoppiceError what the operation says, or `outcome_unknown` when the connection ends first */
   call<N extends OperationName>(
     name: N,
     input: InputOf<N>,
@@ -43,9 +46,12 @@ export interface ClientIdentity {
   readonly version: string;
 }
 
+/** A daemon that accepts a connection but says nothing for this long is stuck. */
+const handshakeMs = 15_000;
+
 /**
  * Connects to a daemon that is already listening.
- * @throws CoppiceError `daemon_unavailable` or `protocol_mismatch`
+ * @throws CoppiceError `daemon_unavailable`, `permission_denied` or `protocol_mismatch`
  */
 export async function connectClient(
   socketPath: string,
@@ -62,6 +68,7 @@ export async function connectClient(
     progressListeners.get(String(progress.token))?.(progress);
   });
   rpc.onNotification(method.event, (event: EventEnvelope) => eventListener?.(event));
+  // The library would read on after a frame it could not understand; nothing after it can be trusted.
   rpc.onError(() => socket.destroy());
   const closed = new Promise<void>((resolve) => {
     socket.once('close', () => {
@@ -77,27 +84,24 @@ export async function connectClient(
   lost.catch(() => undefined);
 
   async function send<T>(name: string, params: unknown, signal?: AbortSignal): Promise<T> {
+    if (socket.destroyed) throw connectionLost();
     const cancellation = new CancellationTokenSource();
     const cancel = (): void => cancellation.cancel();
     signal?.addEventListener('abort', cancel, { once: true });
     if (signal?.aborted === true) cancel();
     try {
-      return await Promise.race([
-        rpc.sendRequest<T>(name, params, cancellation.token),
-        lost,
-      ]);
+      return await Promise.race([rpc.sendRequest<T>(name, params, cancellation.token), lost]);
     } catch (error) {
-      throw fromRpcError(error);
+      throw socket.destroyed ? fromRpcError(error, connectionLost()) : fromRpcError(error);
     } finally {
       signal?.removeEventListener('abort', cancel);
       cancellation.dispose();
     }
   }
 
-  const server = await send<InitializeResult>(method.initialize, {
-    protocol: wireVersion.current,
-    client: identity,
-  });
+  const server = await handshake(socketPath, socket, () =>
+    send<InitializeResult>(method.initialize, { protocol: wireVersion.current, client: identity }),
+  );
   let nextToken = 0;
 
   return {
@@ -130,8 +134,42 @@ export async function connectClient(
 }
 
 function closeConnection(rpc: MessageConnection, socket: net.Socket): void {
-  rpc.end();
+  if (!socket.destroyed) rpc.end();
   socket.destroy();
+}
+
+async function handshake(
+  socketPath: string,
+  socket: net.Socket,
+  initialize: () => Promise<InitializeResult>,
+): Promise<InitializeResult> {
+  let stuck = false;
+  const timer = setTimeout(() => {
+    stuck = true;
+    socket.destroy();
+  }, handshakeMs);
+  try {
+    return await initialize();
+  } catch (error) {
+    socket.destroy();
+    const refused = error instanceof CoppiceError && error.code !== 'outcome_unknown';
+    if (refused) throw error;
+    throw new CoppiceError(
+      {
+        code: 'daemon_unavailable',
+        message: stuck
+          ? `Something listens at ${socketPath} but does not answer.`
+          : `What listens at ${socketPath} is no Coppice daemon, or it is just stopping.`,
+        next: stuck
+          ? 'Look at the daemon log (coppice daemon logs); ending the process that holds the socket helps.'
+          : 'Try again; coppice doctor tells more.',
+        details: { stuck },
+      },
+      { cause: error },
+    );
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 async function connectSocket(socketPath: string): Promise<net.Socket> {
@@ -164,12 +202,22 @@ function connectionLost(): CoppiceError {
   });
 }
 
-function fromRpcError(error: unknown): unknown {
+/** LSP's RequestCancelled: the daemon gave a cancelled call up. */
+const requestCancelled = -32800;
+
+/** @param whenBroken what to say when the connection, not the daemon, made the call fail */
+function fromRpcError(error: unknown, whenBroken?: CoppiceError): unknown {
   if (error instanceof CoppiceError) return error;
-  if (!(error instanceof ResponseError)) return error;
-  const data = error.data as Partial<ErrorBody> | undefined;
-  if (data !== undefined && isErrorCode(data.code)) {
-    return new CoppiceError({ ...data, code: data.code, message: data.message ?? error.message });
+  if (error instanceof ResponseError) {
+    const data = error.data as Partial<ErrorBody> | null | undefined;
+    if (typeof data === 'object' && data !== null && isErrorCode(data.code)) {
+      return new CoppiceError({ ...data, code: data.code, message: data.message ?? error.message });
+    }
+    if (error.code === requestCancelled) {
+      return new CoppiceError({ code: 'cancelled', message: 'The call was cancelled.' });
+    }
   }
-  return new CoppiceError({ code: 'internal', message: error.message });
+  if (whenBroken !== undefined) return whenBroken;
+  const message = error instanceof Error ? error.message : String(error);
+  return new CoppiceError({ code: 'internal', message }, { cause: error });
 }

@@ -1,12 +1,12 @@
 /** Finding the user-mode daemon, and starting it when nobody has. */
-import { mkdir } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
+import { mkdir, open, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { setTimeout as delay } from 'node:timers/promises';
 import { CoppiceError } from '../../protocol/errors.ts';
 import { hostPaths } from '../system/paths.ts';
-import { spawnDetached } from '../system/run.ts';
+import type { DetachedProcess } from '../system/run.ts';
 import { connectClient, type ClientIdentity, type CoppiceClient } from './client.ts';
 
 export interface ConnectOptions {
@@ -20,6 +20,18 @@ export interface ConnectOptions {
   readonly daemonBundle?: string;
   /** Milliseconds to wait for a daemon that was just started. */
   readonly deadline?: number;
+  /** Called when the daemon is not running and is being started. */
+  readonly onStart?: () => void;
+}
+
+/** Where to look for the daemon, and whether somebody chose that place. */
+export function daemonSocket(options: Pick<ConnectOptions, 'socketPath'> = {}): {
+  readonly path: string;
+  readonly chosen: boolean;
+} {
+  const chosen = options.socketPath ?? process.env['COPPICE_SOCKET'];
+  if (chosen !== undefined && chosen !== '') return { path: chosen, chosen: true };
+  return { path: hostPaths('user').socket, chosen: false };
 }
 
 /**
@@ -30,23 +42,34 @@ export async function connectDaemon(
   identity: ClientIdentity,
   options: ConnectOptions = {},
 ): Promise<CoppiceClient> {
-  const explicit = options.socketPath ?? process.env['COPPICE_SOCKET'];
-  const socketPath = explicit ?? hostPaths('user').socket;
+  const socket = daemonSocket(options);
   try {
-    return await connectClient(socketPath, identity);
+    return await connectClient(socket.path, identity);
   } catch (error) {
-    const mayStart = explicit === undefined && options.start !== false;
+    const mayStart = !socket.chosen && options.start !== false;
     if (!mayStart || !isAbsent(error)) throw error;
   }
-  await startDaemon(options);
-  return await waitForDaemon(socketPath, identity, options.deadline ?? 20_000);
+  options.onStart?.();
+  const started = await startDaemon(options);
+  return await waitForDaemon(socket.path, identity, started, options.deadline ?? 20_000);
 }
 
-function isAbsent(error: unknown): boolean {
+export function isUnavailable(error: unknown): boolean {
   return error instanceof CoppiceError && error.code === 'daemon_unavailable';
 }
 
-async function startDaemon(options: ConnectOptions): Promise<void> {
+/** A daemon that hangs still holds its state: a second one would not help. */
+function isAbsent(error: unknown): boolean {
+  return isUnavailable(error) && (error as CoppiceError).details?.['stuck'] !== true;
+}
+
+interface StartedDaemon {
+  /** Set when it has ended, with its exit code. */
+  ended?: { readonly code: number | null };
+  readonly outputFile: string;
+}
+
+async function startDaemon(options: ConnectOptions): Promise<StartedDaemon> {
   const bundle = options.daemonBundle ?? siblingBundle();
   if (!existsSync(bundle)) {
     throw new CoppiceError({
@@ -55,36 +78,86 @@ async function startDaemon(options: ConnectOptions): Promise<void> {
       next: 'Build it with npm run build.',
     });
   }
-  await mkdir(hostPaths('user').state, { recursive: true, mode: 0o700 });
-  spawnDetached(options.node ?? process.execPath, ['--no-warnings', bundle, '--user'], {
-    cwd: '/',
+  const paths = hostPaths('user');
+  await mkdir(paths.state, { recursive: true, mode: 0o700 }).catch((error: Error) => {
+    throw new CoppiceError(
+      {
+        code: 'permission_denied',
+        message: `The state directory ${paths.state} cannot be created: ${error.message}`,
+        next: 'Make it writable, or set COPPICE_HOME to a directory that is.',
+      },
+      { cause: error },
+    );
   });
+  // What it says before its own log is open, for example that the Node is too old.
+  const outputFile = path.join(paths.state, 'coppiced.start.log');
+  const output = await open(outputFile, 'a', 0o600);
+  try {
+    await output.truncate();
+    // Loaded only now: most calls find a running daemon and should not pay for a process library.
+    const { spawnDetached } = await import('../system/run.ts');
+    const child: DetachedProcess = spawnDetached(
+      options.node ?? process.execPath,
+      ['--no-warnings', bundle, '--user'],
+      { cwd: '/', output: output.fd },
+    );
+    const started: StartedDaemon = { outputFile };
+    void child.exited.then(({ code }) => {
+      started.ended = { code };
+    });
+    return started;
+  } finally {
+    await output.close();
+  }
 }
 
-function siblingBundle(): string {
-  return path.join(path.dirname(fileURLToPath(import.meta.url)), 'coppiced.mjs');
+/** From the bundle dist/coppice.mjs: its neighbour. From the sources: the bundle of the checkout. */
+export function siblingBundle(): string {
+  const here = path.dirname(fileURLToPath(import.meta.url));
+  const beside = path.join(here, 'coppiced.mjs');
+  const ofCheckout = path.join(here, '..', '..', 'dist', 'coppiced.mjs');
+  return !existsSync(beside) && existsSync(ofCheckout) ? ofCheckout : beside;
 }
+
+/** A loser of a race for the state directory ends at once; the winner's socket appears within this time. */
+const graceAfterExit = 3000;
 
 /** Several clients may start a daemon at once: the lock lets one win, and all of them find its socket. */
 async function waitForDaemon(
   socketPath: string,
   identity: ClientIdentity,
+  started: StartedDaemon,
   deadline: number,
 ): Promise<CoppiceClient> {
-  const end = Date.now() + deadline;
+  let end = Date.now() + deadline;
+  let seenExit = false;
   for (;;) {
     try {
       return await connectClient(socketPath, identity);
     } catch (error) {
-      if (!isAbsent(error)) throw error;
-      if (Date.now() > end) {
-        throw new CoppiceError({
-          code: 'daemon_unavailable',
-          message: `The Coppice daemon was started but does not answer at ${socketPath}.`,
-          next: `Look at its log: ${hostPaths('user').log}`,
-        });
-      }
+      if (!isUnavailable(error)) throw error;
     }
-    await delay(25);
+    if (started.ended !== undefined && !seenExit) {
+      seenExit = true;
+      end = Math.min(end, Date.now() + graceAfterExit);
+    }
+    if (Date.now() > end) throw await startFailed(socketPath, started);
+    await delay(10);
   }
+}
+
+async function startFailed(socketPath: string, started: StartedDaemon): Promise<CoppiceError> {
+  const { log } = hostPaths('user');
+  const said = (await readFile(started.outputFile, 'utf8').catch(() => '')).trim();
+  const tail = said.split('\n').slice(-12).join('\n');
+  const what =
+    started.ended === undefined
+      ? `The Coppice daemon was started but does not answer at ${socketPath}.`
+      : `The Coppice daemon ended as soon as it was started (exit code ${String(started.ended.code)}).`;
+  return new CoppiceError({
+    code: 'daemon_unavailable',
+    message: tail === '' ? what : `${what} It said:\n${tail}`,
+    next: `Run coppice doctor, or look at the log: ${log}`,
+    details: { log, output: started.outputFile },
+  });
 }

@@ -3,13 +3,15 @@
  * on the host.
  */
 import { spawn } from 'node:child_process';
+import { PassThrough, type Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { execa } from 'execa';
 import { CoppiceError } from '../../protocol/errors.ts';
 
 export interface RunOptions {
   readonly cwd?: string;
-  /** Added to the environment of this process. */
-  readonly env?: Readonly<Record<string, string>>;
+  /** Added to the environment of this process; undefined takes a name away. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
   readonly input?: string;
   readonly signal?: AbortSignal;
   /** Milliseconds; the process is killed when they are over. */
@@ -101,11 +103,51 @@ function commandError(
   });
 }
 
+export interface Filter {
+  /** Standard output; it fails with the command's error when the command fails. */
+  readonly output: Readable;
+}
+
+/** Runs a command between two streams, for example a decompressor. Ending `output` early ends the command. */
+export function runFilter(
+  file: string,
+  args: readonly string[],
+  input: Readable,
+  options: Pick<RunOptions, 'signal'> = {},
+): Filter {
+  const child = execa(file, args, {
+    env: { LC_ALL: 'C' },
+    stdin: 'pipe',
+    buffer: { stdout: false },
+    ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
+    reject: false,
+  });
+  const output = new PassThrough();
+  // A decompressor that stops early closes its stdin; its exit code tells whether that was a failure.
+  pipeline(input, child.stdin).catch((error: unknown) => {
+    if (input.errored !== null) output.destroy(error as Error);
+  });
+  child.stdout.pipe(output, { end: false });
+  output.once('close', () => {
+    child.kill();
+    input.destroy();
+  });
+  void child.then((result) => {
+    if (result.failed) output.destroy(commandError(file, args, result));
+    else output.end();
+  });
+  return { output };
+}
+
 export interface DetachedOptions {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** False: the process sees nothing of our own environment but PATH. */
+  readonly inheritEnv?: boolean;
   /** Open file descriptors for stdout and stderr; default /dev/null. */
   readonly output?: number;
+  /** Open file descriptors that the process gets as 3, 4, … */
+  readonly inherit?: readonly number[];
 }
 
 export interface DetachedProcess {
@@ -126,9 +168,12 @@ export function spawnDetached(
   const output = options.output ?? 'ignore';
   const child = spawn(file, args, {
     detached: true,
-    stdio: ['ignore', output, output],
+    stdio: ['ignore', output, output, ...(options.inherit ?? [])],
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    env: { ...process.env, ...options.env },
+    env: {
+      ...(options.inheritEnv === false ? { PATH: process.env['PATH'], LC_ALL: 'C' } : process.env),
+      ...options.env,
+    },
   });
   const exited = new Promise<{ code: number | null; signal: string | null }>((resolve) => {
     child.once('exit', (code, signal) => resolve({ code, signal }));

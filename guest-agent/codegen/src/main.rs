@@ -111,7 +111,7 @@ fn generated(
 fn write(out: &Path, name: &str, text: &str) -> Result<(), Box<dyn Error>> {
     let path = out.join(name);
     // Trailing blanks in protobuf comments would survive rustfmt.
-    let body: Vec<&str> = text.lines().filter(|line| !line.starts_with("// @generated")).collect();
+    let body: Vec<&str> = text.lines().filter(|line| !line.contains("@generated")).collect();
     fs::write(&path, format!("{HEADER}{}\n", body.join("\n")))?;
     let status = Command::new("rustfmt").args(["--edition", "2021"]).arg(&path).status()?;
     if !status.success() {

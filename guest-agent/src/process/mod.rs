@@ -1,0 +1,29 @@
+//! ProcessService: everything that runs in the guest at the host's request.
+//!
+//! A call makes a `Launch` out of a spec (spec, env, users), starts it (spawn, clone, child, pty,
+//! cgroup) and gets a `Process`, whose supervisor drains its output into two `Log`s and sees to its
+//! end. Clients only ever read the logs.
+
+mod capture;
+mod cgroup;
+mod child;
+mod clone;
+mod env;
+mod exec;
+mod log;
+mod manage;
+mod open;
+mod process;
+mod pty;
+mod registry;
+mod spawn;
+mod spec;
+mod stdin;
+mod supervise;
+mod tree;
+mod users;
+
+pub use exec::{exec, start};
+pub use manage::{get, list, remove, set_env, signal};
+pub use open::open;
+pub use registry::Processes;

@@ -1,0 +1,176 @@
+//! A checked ProcessSpec.
+
+use std::path::Path;
+
+use super::env::{self, Vars};
+use super::users::{self, Account};
+use crate::gen::{ProcessSpec, TerminalSize};
+use crate::grpc::{Code, Status};
+
+const COMMAND_BYTES: usize = 1 << 20;
+const ENV_BYTES: usize = 1 << 20;
+const LABEL_CHARS: usize = 128;
+const ARGUMENTS: usize = 4096;
+const DEFAULT_KEEP: u32 = 128 << 10;
+const MOST_KEEP: u32 = 4 << 20;
+/// Linux takes no longer string as one argument or variable, its NUL included.
+const STRING_BYTES: usize = 128 << 10;
+const WORKSPACE: &str = "/workspace";
+
+/// What is run.
+#[derive(Debug)]
+pub enum Command {
+    Argv(Vec<String>),
+    Shell(String),
+    /// A command that is too long for an argument: the shell reads it from a file.
+    Script(String),
+}
+
+/// Everything that is needed to start a process, checked.
+pub struct Launch {
+    pub command: Command,
+    pub env: Vars,
+    pub cwd: String,
+    pub account: Account,
+    pub terminal: Option<TerminalSize>,
+    pub timeout_ms: u64,
+    pub keep: bool,
+    pub keep_bytes: usize,
+    pub stdin: bool,
+    pub label: String,
+}
+
+impl Launch {
+    pub fn new(spec: ProcessSpec, set: &Vars) -> Result<Launch, Status> {
+        check_vars(&spec.env)?;
+        if spec.label.chars().count() > LABEL_CHARS {
+            return Err(Status::invalid("label has more than 128 characters"));
+        }
+        if spec.keep_bytes > MOST_KEEP {
+            return Err(Status::invalid("keep_bytes is more than 4194304"));
+        }
+        if spec.user.contains('\0') || spec.cwd.contains('\0') {
+            return Err(Status::invalid("user or cwd contains a NUL"));
+        }
+        let command = command(spec.command, spec.argv)?;
+        let account = users::lookup(&spec.user)?;
+        Ok(Launch {
+            command,
+            env: env::build(&account, spec.terminal.is_some(), set, &spec.env),
+            cwd: directory(spec.cwd),
+            account,
+            terminal: spec.terminal,
+            timeout_ms: spec.timeout_ms,
+            keep: spec.keep,
+            keep_bytes: if spec.keep_bytes == 0 { DEFAULT_KEEP } else { spec.keep_bytes } as usize,
+            stdin: spec.stdin || spec.terminal.is_some(),
+            label: spec.label,
+        })
+    }
+
+    /// For lists: at most 256 bytes.
+    pub fn title(&self) -> String {
+        let mut title = match &self.command {
+            Command::Argv(argv) => argv.join(" "),
+            Command::Shell(text) | Command::Script(text) => text.clone(),
+        };
+        let mut end = title.len().min(256);
+        while !title.is_char_boundary(end) {
+            end -= 1;
+        }
+        title.truncate(end);
+        title
+    }
+}
+
+pub fn check_vars(vars: &Vars) -> Result<(), Status> {
+    let mut total = 0;
+    for (name, value) in vars {
+        if !env::is_name(name) {
+            return Err(Status::invalid(format!("{name:?} is not a name for a variable")));
+        }
+        if value.contains('\0') {
+            return Err(Status::invalid(format!("the value of {name} contains a NUL")));
+        }
+        let size = name.len() + value.len() + 2;
+        if size > STRING_BYTES {
+            return Err(too_large(format!("the variable {name} is longer than 128 KiB")));
+        }
+        total += size;
+    }
+    if total > ENV_BYTES {
+        return Err(too_large("the variables are larger than 1 MiB"));
+    }
+    Ok(())
+}
+
+fn command(command: String, argv: Vec<String>) -> Result<Command, Status> {
+    if command.is_empty() == argv.is_empty() {
+        return Err(Status::invalid("exactly one of command and argv must be given"));
+    }
+    if command.contains('\0') || argv.iter().any(|argument| argument.contains('\0')) {
+        return Err(Status::invalid("the command contains a NUL"));
+    }
+    let length = command.len() + argv.iter().map(|argument| argument.len() + 1).sum::<usize>();
+    if length > COMMAND_BYTES || argv.len() > ARGUMENTS {
+        return Err(too_large("the command is larger than 1 MiB or 4096 arguments"));
+    }
+    if argv.iter().any(|argument| argument.len() >= STRING_BYTES) {
+        return Err(too_large("Linux takes no argument longer than 128 KiB"));
+    }
+    Ok(if !argv.is_empty() {
+        if argv[0].is_empty() {
+            return Err(Status::invalid("argv[0] is empty"));
+        }
+        Command::Argv(argv)
+    } else if command.len() < STRING_BYTES {
+        Command::Shell(command)
+    } else {
+        Command::Script(command)
+    })
+}
+
+fn directory(cwd: String) -> String {
+    match cwd.as_str() {
+        "" if Path::new(WORKSPACE).is_dir() => WORKSPACE.to_string(),
+        "" => "/".to_string(),
+        _ => cwd,
+    }
+}
+
+fn too_large(text: impl Into<String>) -> Status {
+    Status::new(Code::InvalidArgument, text).with("too_large")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(spec: ProcessSpec) -> bool {
+        Launch::new(spec, &Vars::new()).is_err()
+    }
+
+    #[test]
+    fn exactly_one_of_command_and_argv_is_taken() {
+        assert!(refused(ProcessSpec::default()));
+        let both = ProcessSpec { command: "a".into(), argv: vec!["b".into()], ..Default::default() };
+        assert!(refused(both));
+        assert!(!refused(ProcessSpec { command: "true".into(), ..Default::default() }));
+    }
+
+    #[test]
+    fn a_command_too_long_for_an_argument_becomes_a_script() {
+        assert!(matches!(command("x".repeat(131_071), vec![]), Ok(Command::Shell(_))));
+        assert!(matches!(command("x".repeat(131_072), vec![]), Ok(Command::Script(_))));
+        assert!(command("x".repeat((1 << 20) + 1), vec![]).is_err());
+        assert!(command(String::new(), vec!["x".repeat(131_072)]).is_err());
+    }
+
+    #[test]
+    fn titles_are_cut_between_characters() {
+        let spec = ProcessSpec { command: "ä".repeat(200), ..Default::default() };
+        assert_eq!(Launch::new(spec, &Vars::new()).unwrap().title().len(), 256);
+        let spec = ProcessSpec { command: "x".to_string() + &"ä".repeat(200), ..Default::default() };
+        assert_eq!(Launch::new(spec, &Vars::new()).unwrap().title().len(), 255);
+    }
+}

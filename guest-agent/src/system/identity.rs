@@ -1,0 +1,114 @@
+//! What a machine is called, checked and written. The host has checked too; this side does not rely
+//! on it.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// An RFC 1123 label.
+pub fn is_hostname(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=63).contains(&name.len())
+        && name.bytes().all(inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
+pub fn is_machine_id(id: &str) -> bool {
+    id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+pub fn set_hostname(name: &str) -> io::Result<()> {
+    // SAFETY: pointer and length are those of one string.
+    if unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+pub fn write_hostname(name: &str) -> io::Result<()> {
+    replace("/etc/hostname", &format!("{name}\n"))?;
+    let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
+    replace("/etc/hosts", &with_own_name(&hosts, name))
+}
+
+pub fn write_machine_id(id: &str) -> io::Result<()> {
+    replace("/etc/machine-id", &format!("{id}\n"))
+}
+
+/// The line of 127.0.1.1 names this machine; the others are left alone.
+fn with_own_name(hosts: &str, name: &str) -> String {
+    let own = format!("127.0.1.1\t{name}");
+    let mut lines: Vec<&str> = Vec::new();
+    let mut written = false;
+    for line in hosts.lines() {
+        if line.split_whitespace().next() != Some("127.0.1.1") {
+            lines.push(line);
+        } else if !written {
+            written = true;
+            lines.push(&own);
+        }
+    }
+    if hosts.trim().is_empty() {
+        lines = vec!["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"];
+    }
+    if !written {
+        lines.push(&own);
+    }
+    lines.join("\n") + "\n"
+}
+
+/// Never leaves half a file. A read-only system keeps what its image says; that is no failure.
+fn replace(path: &str, text: &str) -> io::Result<()> {
+    let target = Path::new(path);
+    if fs::read_to_string(target).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    let outcome = write_beside(target, text)
+        // Something mounted over the file cannot be replaced, but written to.
+        .or_else(|_| fs::write(target, text));
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(()),
+        outcome => outcome,
+    }
+}
+
+fn write_beside(target: &Path, text: &str) -> io::Result<()> {
+    if let Some(parent) = target.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let temporary = target.with_extension("coppice-new");
+    fs::write(&temporary, text)?;
+    fs::rename(&temporary, target).inspect_err(|_| drop(fs::remove_file(&temporary)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_names_are_rfc_1123_labels() {
+        for good in ["a", "a-b", "0", &"x".repeat(63)] {
+            assert!(is_hostname(good), "{good}");
+        }
+        for bad in ["", "-a", "a-", "a.b", "a b", "ä", "a\n", &"x".repeat(64)] {
+            assert!(!is_hostname(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hosts_keeps_every_other_line() {
+        let hosts = "127.0.0.1 localhost\n127.0.1.1 old old.example\n# own\n10.0.0.1 x\n127.0.1.1 twice\n";
+        let new = "127.0.0.1 localhost\n127.0.1.1\tnew\n# own\n10.0.0.1 x\n";
+        assert_eq!(with_own_name(hosts, "new"), new);
+        assert_eq!(with_own_name(new, "new"), new);
+        assert!(with_own_name("", "new").contains("localhost"));
+    }
+
+    #[test]
+    fn machine_ids_are_lower_case_hex() {
+        assert!(is_machine_id("0123456789abcdef0123456789abcdef"));
+        assert!(!is_machine_id("0123456789ABCDEF0123456789abcdef"));
+        assert!(!is_machine_id(""));
+    }
+}

@@ -1,0 +1,41 @@
+/** How failures look: what happened and why, then what to do; or one JSON value. */
+import { asCoppiceError, CoppiceError, type ErrorBody } from '../../protocol/errors.ts';
+import { exitCodes } from './exitCodes.ts';
+import { printableLines } from './text/printable.ts';
+import { styleFor } from './text/style.ts';
+
+/** The command line is wrong. */
+export class UsageError extends Error {
+  readonly next: string;
+  constructor(message: string, next: string) {
+    super(message);
+    this.next = next;
+  }
+}
+
+/** @returns the exit code that goes with it */
+export function reportFailure(error: unknown, json: boolean): number {
+  const usage = error instanceof UsageError;
+  const body: ErrorBody = usage
+    ? { code: 'invalid_input', message: error.message, next: error.next }
+    : asCoppiceError(error).toBody();
+  if (json) process.stdout.write(`${JSON.stringify({ error: body })}\n`);
+  else writeFailure(body);
+  if (usage) return exitCodes.usage;
+  return error instanceof CoppiceError && error.code === 'cancelled'
+    ? exitCodes.signalBase + 2
+    : exitCodes.failed;
+}
+
+function writeFailure(body: ErrorBody): void {
+  const style = styleFor(process.stderr);
+  const lines = [`${style.bad('error:')} ${indent(printableLines(body.message).trimEnd(), 7)}`];
+  if (body.next !== undefined) {
+    lines.push(`${style.accent('next:')}  ${indent(printableLines(body.next), 7)}`);
+  }
+  process.stderr.write(`${lines.join('\n')}\n`);
+}
+
+function indent(text: string, columns: number): string {
+  return text.replaceAll('\n', `\n${' '.repeat(columns)}`);
+}

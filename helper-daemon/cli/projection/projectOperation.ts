@@ -1,0 +1,131 @@
+/** A command from an operation: flags from its schema, the call, its output by its renderer. */
+import path from 'node:path';
+import type { CliSpelling, Operation } from '../../../protocol/operation.ts';
+import type { InputOf, OperationName } from '../../../protocol/operations.ts';
+import { asShellCommand } from '../argv/shellQuote.ts';
+import type {
+  CommandSpec,
+  FlagSpec,
+  Invocation,
+  PositionalSpec,
+  RestSpec,
+} from '../commandSpec.ts';
+import type { CliContext } from '../context.ts';
+import { exitCodes } from '../exitCodes.ts';
+import { renderOutput } from '../render/renderers.ts';
+import { examplesFor } from './examples.ts';
+import { explainDaemonError, usageErrorFor } from './explainInput.ts';
+import { fieldsOf, labelOf, type Field } from './fields.ts';
+
+export function projectOperation(operation: Operation, cli: CliSpelling): CommandSpec {
+  const fields = fieldsOf(operation);
+  const taken = new Set([...(cli.positionals ?? []), ...(cli.hidden ?? []), cli.rest ?? '']);
+  const spec: CommandSpec = {
+    words: cli.command,
+    ...(cli.aliases === undefined ? {} : { aliases: cli.aliases }),
+    summary: operation.summary,
+    ...(operation.description === undefined ? {} : { description: operation.description }),
+    positionals: (cli.positionals ?? []).map((name) => positional(fieldNamed(fields, operation, name))),
+    flags: fields.filter(({ name }) => !taken.has(name)).map((field) => flag(field, cli)),
+    ...(cli.rest === undefined ? {} : { rest: restOf(fieldNamed(fields, operation, cli.rest)) }),
+    ...examplesFor(operation.name),
+    run: (invocation, context) => runOperation(operation, cli, spec, invocation, context),
+  };
+  return spec;
+}
+
+function fieldNamed(fields: readonly Field[], operation: Operation, name: string): Field {
+  const field = fields.find((candidate) => candidate.name === name);
+  if (field === undefined) throw new Error(`${operation.name} has no field ${name}.`);
+  return field;
+}
+
+function positional(field: Field): PositionalSpec {
+  return {
+    key: field.name,
+    label: labelOf(field.name),
+    required: field.required,
+    description: field.description,
+    ...(field.choices === undefined ? {} : { choices: field.choices }),
+  };
+}
+
+function restOf(field: Field): RestSpec {
+  return { label: labelOf(field.name), required: field.required };
+}
+
+/** The flag of a field, also for commands that are more than one operation. */
+export function flag(field: Field, cli: Pick<CliSpelling, 'flags'>): FlagSpec {
+  return {
+    key: field.name,
+    spelling: cli.flags?.[field.name] ?? `--${field.name.replaceAll('_', '-')}`,
+    kind: field.kind,
+    description: field.description,
+    required: field.required,
+    ...(field.choices === undefined ? {} : { choices: field.choices }),
+  };
+}
+
+async function runOperation(
+  operation: Operation,
+  cli: CliSpelling,
+  spec: CommandSpec,
+  invocation: Invocation,
+  context: CliContext,
+): Promise<number> {
+  const input = inputOf(operation, cli, invocation);
+  const checked = operation.input.safeParse(input);
+  if (!checked.success) throw usageErrorFor(spec, checked.error.issues, input);
+  const client = await context.connect();
+  const progress =
+    operation.risk === 'read' ? undefined : context.progress(`${operation.summary.split(/[;,]/)[0] ?? ''}…`);
+  try {
+    const name = operation.name as OperationName;
+    const output: unknown = await client.call(name, input as InputOf<OperationName>, {
+      signal: context.signal,
+      ...(operation.progress === true && progress !== undefined
+        ? { onProgress: ({ message, fraction }) => progress.update(message, fraction) }
+        : {}),
+    });
+    progress?.stop();
+    if (context.json) context.printJson(output);
+    else context.print(renderOutput(name, output, { style: context.style, now: Date.now(), input }));
+    return exitCodes.ok;
+  } catch (error) {
+    throw explainDaemonError(error, spec, input);
+  } finally {
+    progress?.stop();
+    client.close();
+  }
+}
+
+function inputOf(
+  operation: Operation,
+  cli: CliSpelling,
+  invocation: Invocation,
+): Record<string, unknown> {
+  const input: Record<string, unknown> = { ...invocation.flags };
+  delete input['json'];
+  delete input['quiet'];
+  const fields = fieldsOf(operation);
+  for (const name of cli.positionals ?? []) {
+    const value = invocation.positionals[name];
+    if (value === undefined) continue;
+    input[name] = positionalValue(fieldNamed(fields, operation, name), value);
+  }
+  if (cli.rest !== undefined && invocation.rest.length > 0) {
+    input[cli.rest] = asShellCommand(invocation.rest);
+  }
+  // The daemon has another working directory: a path on the host is made absolute where it was typed.
+  if (operation.name === 'image_import' && typeof input['source'] === 'string') {
+    input['source'] = path.resolve(input['source']);
+  }
+  return input;
+}
+
+/** Text that is no number stays text: the schema then says what is wrong with it. */
+function positionalValue(field: Field, value: string | readonly string[]): unknown {
+  if (typeof value !== 'string' || (field.kind !== 'integer' && field.kind !== 'number')) return value;
+  const number = Number(value);
+  return value.trim() === '' || Number.isNaN(number) ? value : number;
+}

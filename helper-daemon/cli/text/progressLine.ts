@@ -1,0 +1,81 @@
+/** What a long call is doing, on stderr: one line that renews itself, or plain lines where there is no terminal. */
+import { displayWidth, styleFor } from './style.ts';
+
+export interface Progress {
+  /** @param fraction 0 to 1 where it is known */
+  update(message: string, fraction?: number): void;
+  /** Removes the line. */
+  stop(): void;
+}
+
+const frames = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'] as const;
+const frameMs = 90;
+/** Quick calls should not flicker. */
+const silentMs = 150;
+
+export const noProgress: Progress = { update: () => undefined, stop: () => undefined };
+
+export function startProgress(
+  message: string,
+  stream: NodeJS.WriteStream = process.stderr,
+): Progress {
+  return stream.isTTY ? renewingLine(message, stream) : plainLines(message, stream);
+}
+
+function renewingLine(first: string, stream: NodeJS.WriteStream): Progress {
+  const style = styleFor(stream);
+  let message = first;
+  let fraction: number | undefined;
+  let tick = 0;
+  let shown = false;
+  const draw = (): void => {
+    const spinner = style.accent(frames[tick++ % frames.length] ?? '-');
+    const percent = fraction === undefined ? '' : ` ${String(Math.floor(fraction * 100))} %`;
+    stream.write(`\r\x1b[2K${spinner} ${cut(message + percent, (stream.columns || 80) - 3)}`);
+    shown = true;
+  };
+  let timer = setTimeout(function again() {
+    draw();
+    timer = setTimeout(again, frameMs);
+  }, silentMs);
+  return {
+    update(text, part) {
+      message = text;
+      fraction = part;
+    },
+    stop() {
+      clearTimeout(timer);
+      if (shown) stream.write('\r\x1b[2K');
+      shown = false;
+    },
+  };
+}
+
+/** A line per new message, and at most one per ten per cent: what a CI log should hold. */
+function plainLines(first: string, stream: NodeJS.WriteStream): Progress {
+  let last = '';
+  let lastTenth = -1;
+  const say = (message: string, fraction?: number): void => {
+    const tenth = fraction === undefined ? -1 : Math.floor(fraction * 10);
+    const repeated = message === last && tenth <= lastTenth;
+    if (repeated) return;
+    last = message;
+    lastTenth = tenth;
+    stream.write(`${message}${tenth <= 0 ? '' : ` ${String(tenth * 10)} %`}\n`);
+  };
+  const timer = setTimeout(() => say(first), silentMs);
+  return {
+    update(message, fraction) {
+      clearTimeout(timer);
+      say(message, fraction);
+    },
+    stop: () => clearTimeout(timer),
+  };
+}
+
+function cut(text: string, width: number): string {
+  if (displayWidth(text) <= width) return text;
+  const characters = [...text];
+  while (displayWidth(characters.join('')) > width - 1) characters.pop();
+  return `${characters.join('')}…`;
+}

@@ -1,0 +1,124 @@
+/** The command line of one machine. Pure: everything that must be looked up is given. */
+import { CoppiceError } from '../../../protocol/errors.ts';
+import type { MachineSpec } from '../machine.ts';
+import { kernelCommandLineLimit, type MachineFacts } from './machineFacts.ts';
+import { runFiles } from './runFiles.ts';
+
+export interface HostFacts {
+  /** kHz; absent when it is not known. */
+  readonly tscKhz?: number;
+  /** Descriptor of /dev/vhost-vsock that the monitor inherits; absent: it opens the device itself. */
+  readonly vhostFd?: number;
+}
+
+/** Bytes of console output that the monitor keeps for whoever asks later; a power of two. */
+export const consoleRingBytes = 64 * 1024;
+export const consoleDevice = 'console';
+export const agentPortName = 'coppice.agent';
+/** Cap of TCG's translation cache: the default grows with the host's memory, to a gigabyte. */
+export const translationCacheMb = 256;
+
+/** Names of nodes and devices that QMP commands refer to. */
+export const rootNode = 'root';
+export const ramObject = 'ram';
+
+export function qemuArguments(facts: MachineFacts, spec: MachineSpec, host: HostFacts): string[] {
+  const files = runFiles(spec.runDir);
+  const virtio = (name: string): string => `${name}-${facts.virtioBus}`;
+  return [
+    ...['-name', `coppice-${spec.workspaceId}`],
+    ...['-uuid', spec.runId],
+    ...['-nodefaults', '-no-user-config'],
+    ...['-display', 'none'],
+    ...['-msg', 'timestamp=on'],
+    ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
+    ...['-pidfile', files.pidFile],
+    ...['-machine', `${facts.machine},memory-backend=${ramObject}`],
+    ...['-accel', spec.accelerator === 'tcg' ? `tcg,tb-size=${String(translationCacheMb)}` : 'kvm'],
+    ...['-cpu', facts.cpu[spec.accelerator]],
+    ...['-smp', `cpus=${String(spec.vcpus)},maxcpus=${String(spec.vcpus)}`],
+    ...['-m', `size=${String(spec.memoryMb)}M`],
+    ...['-object', `memory-backend-ram,id=${ramObject},size=${String(spec.memoryMb)}M`],
+    // A guest that resets or shuts down is paused, not gone: its console can still be read.
+    ...['-action', 'reboot=shutdown,shutdown=pause'],
+    ...['-chardev', `socket,id=qmp,path=${escaped(files.qmp)},server=on,wait=off`],
+    ...['-mon', 'chardev=qmp,mode=control'],
+    ...['-chardev', `ringbuf,id=${consoleDevice},size=${String(consoleRingBytes)}`],
+    ...['-serial', `chardev:${consoleDevice}`],
+    ...['-kernel', spec.kernel],
+    ...['-initrd', spec.initramfs],
+    ...['-append', kernelCommandLine(facts, spec, host)],
+    ...diskArguments(spec, virtio),
+    ...['-device', virtio('virtio-rng')],
+    ...channelArguments(spec, host, files.agent, virtio),
+  ];
+}
+
+/**
+ * Writeback through the host's page cache: a guest's flush is the host's fsync, so what the guest was
+ * told is durable survives a crash of the host. `discard` gives freed blocks back to the host.
+ */
+function diskArguments(spec: MachineSpec, virtio: (name: string) => string): string[] {
+  if (spec.disk === undefined) return [];
+  const blockdev = {
+    driver: spec.disk.format,
+    'node-name': rootNode,
+    discard: 'unmap',
+    cache: { direct: false, 'no-flush': false },
+    file: {
+      driver: 'file',
+      filename: spec.disk.path,
+      aio: 'threads',
+      discard: 'unmap',
+      cache: { direct: false, 'no-flush': false },
+    },
+  };
+  return [
+    ...['-blockdev', JSON.stringify(blockdev)],
+    // A full host disk stops the machine instead of failing the guest's write: see blocked().
+    ...['-device', `${virtio('virtio-blk')},drive=${rootNode},serial=root,werror=enospc,rerror=report`],
+  ];
+}
+
+function channelArguments(
+  spec: MachineSpec,
+  host: HostFacts,
+  socket: string,
+  virtio: (name: string) => string,
+): string[] {
+  if (spec.transport.kind === 'vsock') {
+    const fd = host.vhostFd === undefined ? '' : `,vhostfd=${String(host.vhostFd)}`;
+    return ['-device', `${virtio('vhost-vsock')},guest-cid=${String(spec.transport.cid)}${fd}`];
+  }
+  return [
+    ...['-chardev', `socket,id=agent,path=${escaped(socket)},server=on,wait=off`],
+    ...['-device', `${virtio('virtio-serial')},max_ports=2`],
+    ...['-device', `virtserialport,chardev=agent,id=agent,name=${agentPortName}`],
+  ];
+}
+
+/** @throws CoppiceError `invalid_input` when a parameter cannot be said on a kernel command line */
+export function kernelCommandLine(facts: MachineFacts, spec: MachineSpec, host: HostFacts): string {
+  const own = Object.entries(spec.kernelParameters).map(([key, value]) => {
+    if (!/^[a-z][a-z0-9_.-]*$/.test(key) || /[^!#-~]/.test(value)) {
+      throw new CoppiceError({
+        code: 'invalid_input',
+        message: `The kernel parameter ${JSON.stringify(key)} has a name or value that cannot be passed on.`,
+      });
+    }
+    return value === '' ? key : `${key}=${value}`;
+  });
+  const line = [...facts.kernelParameters(spec.accelerator, host.tscKhz), ...own].join(' ');
+  if (line.length > kernelCommandLineLimit) {
+    throw new CoppiceError({
+      code: 'invalid_input',
+      message: `The kernel command line would have ${String(line.length)} characters; ${String(kernelCommandLineLimit)} fit.`,
+    });
+  }
+  return line;
+}
+
+/** QEMU's option lists separate by comma and double the commas that belong to a value. */
+function escaped(value: string): string {
+  return value.replaceAll(',', ',,');
+}

@@ -1,0 +1,245 @@
+/** The engine on QEMU: starts machines, finds them again, and clears up after them. */
+import fs from 'node:fs';
+import fsp from 'node:fs/promises';
+import { asCoppiceError, CoppiceError } from '../../../protocol/errors.ts';
+import { isUuid } from '../../../protocol/names.ts';
+import { spawnDetached, type DetachedProcess } from '../../system/run.ts';
+import { createCgroup, detectCgroups, enterCgroup, removeCgroup, type CgroupHost } from '../cgroup.ts';
+import type {
+  Accelerator,
+  Engine,
+  Machine,
+  MachineIdentity,
+  MachineSpec,
+  MachineTransport,
+  RunRecord,
+  TransportAddress,
+} from '../machine.ts';
+import { readProcessStat, signalProcess } from '../processIdentity.ts';
+import { chooseAccelerator } from './accelProbe.ts';
+import { qemuArguments, translationCacheMb } from './arguments.ts';
+import { confined } from './confinement.ts';
+import { findRun } from './findRun.ts';
+import { microvm } from './machineFacts.ts';
+import { findProgram, readTscKhz } from './program.ts';
+import { attachMachine, endProcess } from './qemuMachine.ts';
+import { connectQmp } from './qmp.ts';
+import { runFiles } from './runFiles.ts';
+import { createStderrPipe, openStderrPipe, type StderrPipe } from './stderrPipe.ts';
+
+export interface QemuEngineOptions {
+  /** File that keeps the accelerator's verdict. */
+  readonly accelCache: string;
+  /** COPPICE_ACCEL. */
+  readonly accelerator?: string | undefined;
+  /** System mode: put every machine into a cgroup below this one. */
+  readonly cgroupParent?: string;
+  /** QEMU's program, where it is not the one on PATH. */
+  readonly program?: string;
+  /** How long QEMU may take to open its control socket. */
+  readonly startTimeoutMs?: number;
+}
+
+/** Port of the agent on vsock. */
+const agentPort = 5000;
+/** What QEMU itself may need beside the guest's memory. */
+const monitorMb = 192;
+
+export function createQemuEngine(options: QemuEngineOptions): Engine {
+  const facts = microvm;
+  let program: string | undefined;
+  const findQemu = (): string => (program ??= findProgram(options.program ?? facts.program));
+  let tscKhz: Promise<number | undefined> | undefined;
+  let verdict: Promise<Accelerator> | undefined;
+  let cgroups: CgroupHost | undefined;
+  const cgroupHost = (): CgroupHost => (cgroups ??= detectCgroups());
+
+  async function start(
+    spec: MachineSpec,
+    recordIdentity: (identity: MachineIdentity) => void,
+    stderr: { readonly writer: number; readonly pipe: StderrPipe },
+  ): Promise<Machine> {
+    const executable = findQemu();
+    const vhostFd = spec.transport.kind === 'vsock' ? openVhostVsock() : undefined;
+    try {
+      const khz = await (tscKhz ??= readTscKhz());
+      const args = qemuArguments(facts, spec, {
+        ...(khz === undefined ? {} : { tscKhz: khz }),
+        ...(vhostFd === undefined ? {} : { vhostFd: 3 }),
+      });
+      if (options.cgroupParent !== undefined) {
+        createCgroup(cgroupHost(), options.cgroupParent, spec.runId, limitsOf(spec));
+      }
+      const command = confined(executable, args, spec);
+      const child = spawnDetached(command.file, command.args, {
+        output: stderr.writer,
+        inheritEnv: false,
+        ...(vhostFd === undefined ? {} : { inherit: [vhostFd] }),
+      });
+      const identity: MachineIdentity = {
+        pid: child.pid,
+        startTime: readProcessStat(child.pid)?.startTime ?? '0',
+        executable,
+        runId: spec.runId,
+      };
+      try {
+        recordIdentity(identity);
+        if (options.cgroupParent !== undefined) {
+          enterCgroup(cgroupHost(), options.cgroupParent, spec.runId, child.pid);
+        }
+        await waitForControl(spec, child, stderr.pipe, options.startTimeoutMs ?? 15_000);
+        return await attachMachine({
+          identity,
+          runDir: spec.runDir,
+          transport: addressOf(spec.runDir, spec.transport),
+          stderr: stderr.pipe,
+          exited: child.exited,
+        });
+      } catch (error) {
+        signalProcess(identity, 'SIGKILL');
+        await child.exited;
+        throw bootFailed(error, await stderr.pipe.drain(200));
+      }
+    } finally {
+      if (vhostFd !== undefined) fs.closeSync(vhostFd);
+    }
+  }
+
+  return {
+    accelerator() {
+      verdict ??= chooseAccelerator({
+        program: findQemu(),
+        cacheFile: options.accelCache,
+        wanted: options.accelerator,
+      });
+      return verdict;
+    },
+
+    async launch(spec, recordIdentity) {
+      checkSpec(spec);
+      if (spec.runAs !== undefined) await fsp.chown(spec.runDir, spec.runAs.uid, spec.runAs.gid);
+      const stderr = await createStderrPipe(runFiles(spec.runDir).stderr);
+      try {
+        return await start(spec, recordIdentity, stderr);
+      } catch (error) {
+        stderr.pipe.close();
+        if (options.cgroupParent !== undefined) {
+          await removeCgroup(cgroupHost(), options.cgroupParent, spec.runId);
+        }
+        throw error;
+      } finally {
+        fs.closeSync(stderr.writer);
+      }
+    },
+
+    async adopt(run) {
+      const identity = await findRun(run, findQemu());
+      if (identity === undefined) return undefined;
+      const stderr = openStderrPipe(runFiles(run.runDir).stderr);
+      try {
+        return await attachMachine({
+          identity,
+          runDir: run.runDir,
+          transport: addressOf(run.runDir, run.transport),
+          stderr,
+        });
+      } catch (error) {
+        stderr?.close();
+        if ((await findRun({ ...run, identity }, findQemu())) === undefined) return undefined;
+        throw error;
+      }
+    },
+
+    async reap(run) {
+      const identity = await findRun(run, findQemu());
+      if (identity !== undefined) {
+        const qmp = await connectQmp(runFiles(run.runDir).qmp, { connectTimeoutMs: 1_000 }).catch(
+          () => undefined,
+        );
+        await endProcess(identity, qmp);
+        qmp?.close();
+      }
+      if (options.cgroupParent !== undefined) {
+        await removeCgroup(cgroupHost(), options.cgroupParent, run.runId);
+      }
+      await fsp.rm(run.runDir, { recursive: true, force: true });
+    },
+  };
+}
+
+function checkSpec(spec: MachineSpec): void {
+  if (!isUuid(spec.runId) || !/^[A-Za-z0-9._-]+$/.test(spec.workspaceId)) {
+    throw new CoppiceError({
+      code: 'invalid_input',
+      message: 'A machine needs a uuid as run id and a plain workspace id.',
+    });
+  }
+}
+
+/** Guest memory, the monitor's own, and under TCG its translation cache. */
+function limitsOf(spec: MachineSpec): { memoryBytes: number; cpus: number; pids: number } {
+  const extraMb = monitorMb + (spec.accelerator === 'tcg' ? translationCacheMb : 0);
+  return {
+    memoryBytes: spec.limits?.memoryBytes ?? (spec.memoryMb + extraMb) * 1024 * 1024,
+    cpus: spec.limits?.cpus ?? spec.vcpus + 1,
+    pids: spec.limits?.pids ?? 256 + spec.vcpus,
+  };
+}
+
+export function addressOf(runDir: string, transport: MachineTransport): TransportAddress {
+  return transport.kind === 'vsock'
+    ? { kind: 'vsock', cid: transport.cid, port: agentPort }
+    : { kind: 'unix', path: runFiles(runDir).agent };
+}
+
+/** The machine's own account need not be allowed to open the device: it inherits the descriptor. */
+function openVhostVsock(): number {
+  try {
+    return fs.openSync('/dev/vhost-vsock', fs.constants.O_RDWR);
+  } catch (error) {
+    throw new CoppiceError(
+      {
+        code: 'prerequisite_missing',
+        message: `/dev/vhost-vsock cannot be opened: ${(error as Error).message}.`,
+        next: 'Load the vhost_vsock module, or let machines use virtio-serial.',
+      },
+      { cause: error },
+    );
+  }
+}
+
+/** The control socket appears after some 20 ms; until then, and only as long as the process lives. */
+async function waitForControl(
+  spec: MachineSpec,
+  child: DetachedProcess,
+  stderr: StderrPipe,
+  timeoutMs: number,
+): Promise<void> {
+  let gone = false;
+  void child.exited.then(() => {
+    gone = true;
+  });
+  const deadline = performance.now() + timeoutMs;
+  const socket = runFiles(spec.runDir).qmp;
+  while (!fs.existsSync(socket)) {
+    if (gone) throw new Error('QEMU ended at once');
+    if (performance.now() > deadline) {
+      throw new Error(`QEMU did not open its control socket within ${String(timeoutMs)} ms${stderr.text()}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+function bootFailed(error: unknown, stderr: string): CoppiceError {
+  if (error instanceof CoppiceError && error.code !== 'internal' && error.code !== 'timeout') return error;
+  const why = stderr.trim() === '' ? asCoppiceError(error).message : stderr.trim();
+  return new CoppiceError(
+    {
+      code: 'boot_failed',
+      message: `The machine could not be started: ${why.slice(-2000)}`,
+      next: 'Run coppice doctor to check QEMU, the kernel and the disk.',
+      details: { stderr: stderr.slice(-4000) },
+    },
+    { cause: error },
+  );
+}

@@ -1,0 +1,237 @@
+/** One running QEMU: its control connection, its end, its console. */
+import fsp from 'node:fs/promises';
+import { CoppiceError } from '../../../protocol/errors.ts';
+import type {
+  Machine,
+  MachineBlock,
+  MachineEnd,
+  MachineEvent,
+  MachineIdentity,
+  MachineUsage,
+  TransportAddress,
+} from '../machine.ts';
+import { isAlive, readProcessStat, signalProcess, waitUntilGone } from '../processIdentity.ts';
+import { createConsoleLog, type ConsoleLog } from './consoleLog.ts';
+import { describeEnd, type EndFacts } from './machineEnd.ts';
+import { asObject, connectQmp, type Qmp, type QmpEvent } from './qmp.ts';
+import { runFiles } from './runFiles.ts';
+import type { StderrPipe } from './stderrPipe.ts';
+
+/** A monitor that is asked to quit flushes its disks first; one that hangs is killed after this. */
+const quitMs = 3_000;
+const killMs = 30_000;
+/** How often a machine that ran out of disk space tries again. */
+const resumeMs = 5_000;
+
+export interface QemuMachineParts {
+  readonly identity: MachineIdentity;
+  readonly runDir: string;
+  readonly transport: TransportAddress;
+  readonly stderr: StderrPipe | undefined;
+  /** Known only to the daemon that started it. */
+  readonly exited?: Promise<{ readonly code: number | null; readonly signal: string | null }>;
+}
+
+/** Connects to a QEMU whose control socket exists already, and checks that it is the one expected. */
+export async function attachMachine(parts: QemuMachineParts): Promise<Machine> {
+  const machine = new QemuMachine(parts);
+  try {
+    await machine.connect();
+    return machine;
+  } catch (error) {
+    machine.detach();
+    throw error;
+  }
+}
+
+class QemuMachine implements Machine {
+  readonly identity: MachineIdentity;
+  readonly transport: TransportAddress;
+  readonly ended: Promise<MachineEnd>;
+  readonly #parts: QemuMachineParts;
+  readonly #console: ConsoleLog;
+  readonly #listeners = new Set<(event: MachineEvent) => void>();
+  readonly #facts: EndFacts = {};
+  #settle!: (end: MachineEnd) => void;
+  #finishing: Promise<void> | undefined;
+  #qmp: Qmp | undefined;
+  #blocked: MachineBlock | undefined;
+  #resumeTimer: NodeJS.Timeout | undefined;
+  #detached = false;
+
+  constructor(parts: QemuMachineParts) {
+    this.#parts = parts;
+    this.identity = parts.identity;
+    this.transport = parts.transport;
+    this.#console = createConsoleLog(runFiles(parts.runDir).console);
+    this.ended = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+    void parts.exited?.then((exit) => {
+      this.#facts.exit = exit;
+      void this.#finish().catch(() => undefined);
+    });
+  }
+
+  async connect(): Promise<void> {
+    this.#qmp = await connectQmp(runFiles(this.#parts.runDir).qmp, {
+      onEvent: (event) => this.#onEvent(event),
+      onClose: () => void this.#onControlLost(),
+    });
+    const { UUID: uuid } = asObject(await this.#qmp.execute('query-uuid'));
+    if (uuid !== this.identity.runId) {
+      throw new CoppiceError({
+        code: 'internal',
+        message: `The monitor behind run ${this.identity.runId} says that it is ${String(uuid).slice(0, 64)}.`,
+      });
+    }
+    await this.#catchUp(this.#qmp);
+  }
+
+  async console(): Promise<string> {
+    await this.#console.drain(this.#qmp);
+    return this.#console.text();
+  }
+
+  stderr(): Promise<string> {
+    return Promise.resolve(this.#parts.stderr?.text() ?? '');
+  }
+
+  async powerOff(): Promise<void> {
+    this.#facts.killed ??= 'It was powered off.';
+    await this.#finish();
+  }
+
+  async usage(): Promise<MachineUsage> {
+    const stat = readProcessStat(this.identity.pid);
+    if (stat === undefined || stat.startTime !== this.identity.startTime) {
+      return { rssBytes: 0, cpuMs: 0 };
+    }
+    const status = await fsp
+      .readFile(`/proc/${String(this.identity.pid)}/status`, 'utf8')
+      .catch(() => '');
+    const rssKb = Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0);
+    // USER_HZ is 100 on every Linux that Node runs on.
+    return { rssBytes: rssKb * 1024, cpuMs: stat.cpuTicks * 10 };
+  }
+
+  blocked(): MachineBlock | undefined {
+    return this.#blocked;
+  }
+
+  watch(listener: (event: MachineEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  detach(): void {
+    this.#detached = true;
+    clearTimeout(this.#resumeTimer);
+    this.#listeners.clear();
+    this.#qmp?.close();
+    this.#parts.stderr?.close();
+  }
+
+  #onEvent({ event, data }: QmpEvent): void {
+    if (event === 'SHUTDOWN') {
+      // `guest` is false for quit and for signals to the monitor.
+      if (data['guest'] === true) this.#facts.guestLeft = String(data['reason']);
+      else if (data['reason'] === 'host-signal') {
+        this.#facts.killed ??= 'A signal on the host ended it.';
+      }
+      void this.#finish().catch(() => undefined);
+    } else if (event === 'BLOCK_IO_ERROR' && data['action'] === 'stop') {
+      this.#setBlocked(data['nospace'] === true ? 'host_disk_full' : 'disk_error');
+    } else if (event === 'RESUME') {
+      this.#setBlocked(undefined);
+    } else if (event === 'VSERPORT_CHANGE') {
+      this.#tell({ type: 'channel', open: data['open'] === true });
+    }
+  }
+
+  /** What happened while nobody was connected: the guest may have left, or a pause was never undone. */
+  async #catchUp(qmp: Qmp): Promise<void> {
+    const { status } = asObject(await qmp.execute('query-status'));
+    if (status === 'shutdown' || status === 'guest-panicked' || status === 'internal-error') {
+      this.#facts.guestLeft = String(status);
+      void this.#finish().catch(() => undefined);
+    } else if (status === 'io-error') {
+      this.#setBlocked('host_disk_full');
+    } else if (status === 'paused' || status === 'prelaunch') {
+      await qmp.execute('cont');
+    }
+  }
+
+  /** The process has gone, or its monitor dropped us: only the process table tells which. */
+  async #onControlLost(): Promise<void> {
+    if (this.#detached || this.#finishing !== undefined) return;
+    for (let attempt = 0; attempt < 5; attempt += 1) {
+      if (await waitUntilGone(this.identity, 100 * (attempt + 1))) break;
+      if (this.#detached || this.#finishing !== undefined) return;
+      try {
+        await this.connect();
+        return;
+      } catch {
+        this.#qmp?.close();
+      }
+    }
+    if (isAlive(this.identity)) this.#facts.unresponsive = true;
+    await this.#finish().catch(() => undefined);
+  }
+
+  #setBlocked(block: MachineBlock | undefined): void {
+    clearTimeout(this.#resumeTimer);
+    if (block === 'host_disk_full') {
+      // Writing again is the only way to learn whether there is room now; it stops again if not.
+      this.#resumeTimer = setTimeout(() => void this.#qmp?.execute('cont').catch(() => undefined), resumeMs);
+      this.#resumeTimer.unref();
+    }
+    if (block === this.#blocked) return;
+    this.#blocked = block;
+    this.#tell({ type: 'blocked', block });
+  }
+
+  #tell(event: MachineEvent): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+
+  /** One way out, whoever asks first: save the console, end the process, tell. */
+  #finish(): Promise<void> {
+    if (this.#detached) return Promise.resolve();
+    this.#finishing ??= this.#end().catch((error: unknown) => {
+      // A process that would not end can be asked again.
+      this.#finishing = undefined;
+      throw error;
+    });
+    return this.#finishing;
+  }
+
+  async #end(): Promise<void> {
+    clearTimeout(this.#resumeTimer);
+    await this.#console.drain(this.#qmp);
+    await endProcess(this.identity, this.#qmp);
+    this.#qmp?.close();
+    // The exit status arrives a moment after the process has gone.
+    if (this.#parts.exited !== undefined) this.#facts.exit = await this.#parts.exited;
+    const stderrTail = (await this.#parts.stderr?.drain(500)) ?? '';
+    const consoleTail = await this.#console.text();
+    this.#listeners.clear();
+    this.#settle({ ...describeEnd(this.#facts, consoleTail), consoleTail, stderrTail });
+  }
+}
+
+/** @throws CoppiceError `internal` when not even SIGKILL ends it */
+export async function endProcess(identity: MachineIdentity, qmp: Qmp | undefined): Promise<void> {
+  if (qmp !== undefined && !qmp.closed && isAlive(identity)) {
+    await qmp.execute('quit', undefined, quitMs).catch(() => undefined);
+    if (await waitUntilGone(identity, quitMs)) return;
+  }
+  signalProcess(identity, 'SIGKILL');
+  if (await waitUntilGone(identity, killMs)) return;
+  throw new CoppiceError({
+    code: 'internal',
+    message: `Process ${String(identity.pid)} of a machine does not end, not even by SIGKILL.`,
+    next: 'Its disk or network file system may hang: look at the host kernel log (dmesg).',
+    details: { pid: identity.pid },
+  });
+}

@@ -1,0 +1,169 @@
+import { limits } from '../../../protocol/limits.ts';
+import type { ExitResult, ProcessInfo } from '../../../protocol/operations/process.ts';
+import type { Exited, ProcessInfo as GuestProcess } from '../../guest/gen/coppice/guest/v1/guest_pb.js';
+import type { WorkspaceServices } from '../../workspaces/services.ts';
+import type { Handlers } from '../handlerTypes.ts';
+import { serveProcess } from '../streams/processStream.ts';
+import { callGuest, guestClients, pathBytes } from './guestCall.ts';
+import { captureText } from './outputText.ts';
+
+type ProcessHandlers = Pick<
+  Handlers,
+  | 'exec'
+  | 'process_open'
+  | 'process_start'
+  | 'process_list'
+  | 'process_get'
+  | 'process_signal'
+  | 'process_remove'
+>;
+
+interface HowToRun {
+  readonly workdir?: string | undefined;
+  readonly env?: Record<string, string> | undefined;
+  readonly user?: string | undefined;
+  readonly timeout_secs?: number | undefined;
+}
+
+export function processHandlers(services: WorkspaceServices): ProcessHandlers {
+  return {
+    exec: (input, { signal }) =>
+      callGuest(services, input.workspace_id, signal, async ({ process }, options) => {
+        const cap = input.max_output_bytes ?? limits.outputBytes.default;
+        const timeout_secs = input.timeout_secs ?? limits.timeoutSecs.default;
+        const reply = await process.exec(
+          {
+            spec: {
+              ...howToRun({ ...input, timeout_secs }),
+              command: input.command,
+              keepBytes: Math.ceil(cap / 2),
+            },
+            input: pathBytes(input.input ?? ''),
+          },
+          options,
+        );
+        return {
+          ...exitResult(reply.exited),
+          stdout: captureText(reply.stdout),
+          stderr: captureText(reply.stderr),
+        };
+      }),
+    async process_open(input, { session }) {
+      const { process } = await guestClients(services, input.workspace_id);
+      const stream = serveProcess(process, {
+        ...(input.job_id === undefined
+          ? {
+              start: {
+                ...howToRun(input),
+                command: input.command ?? '',
+                argv: input.argv ?? [],
+                keep: input.keep ?? false,
+                stdin: input.stdin ?? false,
+                label: input.label ?? '',
+                ...(input.terminal === undefined ? {} : { terminal: input.terminal }),
+              },
+            }
+          : {
+              attach: {
+                processId: BigInt(input.job_id),
+                stdoutOffset: BigInt(input.stdout_offset ?? 0),
+                stderrOffset: BigInt(input.stderr_offset ?? 0),
+              },
+            }),
+      });
+      return { ticket: session.openStream(stream, () => undefined) };
+    },
+    process_start: (input, { signal }) =>
+      callGuest(services, input.workspace_id, signal, async ({ process }, options) => {
+        const { processId, pid } = await process.start(
+          {
+            spec: {
+              ...howToRun(input),
+              command: input.command,
+              keep: true,
+              label: input.label ?? '',
+            },
+          },
+          options,
+        );
+        return { job_id: Number(processId), pid };
+      }),
+    process_list: (input, { signal }) =>
+      callGuest(services, input.workspace_id, signal, async ({ process }, options) => {
+        const { processes } = await process.list({}, options);
+        return processes.map((info) => processInfo(info));
+      }),
+    process_get: (input, { signal }) =>
+      callGuest(services, input.workspace_id, signal, async ({ process }, options) => {
+        const reply = await process.get(
+          {
+            processId: BigInt(input.job_id),
+            waitMs: Math.round((input.wait_secs ?? 0) * 1000),
+            stdoutOffset: BigInt(input.stdout_offset ?? 0),
+            stderrOffset: BigInt(input.stderr_offset ?? 0),
+          },
+          options,
+        );
+        if (reply.process === undefined) throw new Error('the guest described no process');
+        return {
+          ...processInfo(reply.process),
+          stdout: captureText(reply.stdout),
+          stderr: captureText(reply.stderr),
+        };
+      }),
+    process_signal: (input, { signal }) =>
+      callGuest(services, input.workspace_id, signal, async ({ process }, options) => {
+        const number = input.signal ?? 15;
+        await process.signal({ processId: BigInt(input.job_id), signal: number }, options);
+        return { job_id: input.job_id, signal: number };
+      }),
+    process_remove: (input, { signal }) =>
+      callGuest(services, input.workspace_id, signal, async ({ process }, options) => {
+        await process.remove({ processId: BigInt(input.job_id) }, options);
+        return { job_id: input.job_id };
+      }),
+  };
+}
+
+function howToRun(input: HowToRun): {
+  cwd: string;
+  env: Record<string, string>;
+  user: string;
+  timeoutMs: bigint;
+} {
+  return {
+    cwd: input.workdir ?? '',
+    env: input.env ?? {},
+    user: input.user ?? '',
+    timeoutMs: BigInt(Math.ceil((input.timeout_secs ?? 0) * 1000)),
+  };
+}
+
+export function exitResult(exited: Exited | undefined): ExitResult {
+  if (exited === undefined) throw new Error('the guest reported no exit');
+  return {
+    exit_code: exited.exitCode ?? -1,
+    signal: exited.signal ?? null,
+    timed_out: exited.timedOut,
+    duration_ms: Number(exited.durationNs) / 1e6,
+    stdout_bytes: Number(exited.stdoutBytes),
+    stderr_bytes: Number(exited.stderrBytes),
+  };
+}
+
+function processInfo(info: GuestProcess): ProcessInfo {
+  return {
+    job_id: Number(info.processId),
+    pid: info.pid,
+    command: info.command,
+    label: info.label,
+    terminal: info.terminal,
+    kept: info.kept,
+    started_at: new Date(Number(info.startedUnixMs)).toISOString(),
+    running: info.exited === undefined,
+    exit: info.exited === undefined ? null : exitResult(info.exited),
+    stdout_bytes: Number(info.stdoutBytes),
+    stderr_bytes: Number(info.stderrBytes),
+    attached_clients: info.attachedClients,
+  };
+}

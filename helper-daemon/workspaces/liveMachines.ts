@@ -1,0 +1,50 @@
+/** The machines that are up, by workspace: what the daemon holds beside their rows. */
+import { CoppiceError } from '../../protocol/errors.ts';
+import type { Machine } from '../engine/machine.ts';
+import type { GuestLink } from '../guest/guestLink.ts';
+import type { WorkspaceRecord } from '../store/workspaceStore.ts';
+
+export interface LiveMachine {
+  readonly workspaceId: string;
+  readonly runId: string;
+  readonly machine: Machine;
+  readonly link: GuestLink;
+}
+
+export interface LiveMachines {
+  get(workspaceId: string): LiveMachine | undefined;
+  set(live: LiveMachine): void;
+  delete(workspaceId: string): void;
+  all(): LiveMachine[];
+  /** @throws CoppiceError `wrong_state` when the workspace is not running */
+  require(record: WorkspaceRecord): LiveMachine;
+}
+
+export function liveMachines(): LiveMachines {
+  const byId = new Map<string, LiveMachine>();
+  return {
+    get: (id) => byId.get(id),
+    set(live) {
+      byId.set(live.workspaceId, live);
+    },
+    delete(id) {
+      byId.delete(id);
+    },
+    all: () => [...byId.values()],
+    require(record) {
+      const live = byId.get(record.id);
+      if (live !== undefined && record.state === 'running') return live;
+      throw new CoppiceError({
+        code: 'wrong_state',
+        message: `Workspace ${record.name} is not running (state: ${record.state}).${
+          record.problem === null ? '' : ` ${record.problem}`
+        }`,
+        next:
+          record.state === 'stopped'
+            ? `Start it with coppice start ${record.name}.`
+            : 'Wait until it has settled, then try again.',
+        details: { state: record.state },
+      });
+    },
+  };
+}

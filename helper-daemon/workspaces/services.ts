@@ -1,0 +1,32 @@
+/** Everything the workspace logic works with; put together once by the daemon. */
+import type { CoppiceEvent } from '../../protocol/events.ts';
+import type { Engine } from '../engine/machine.ts';
+import type { ImageCatalogue } from '../images/catalogue.ts';
+import type { BootAssets } from '../images/bootAssets.ts';
+import type { StorageBackend } from '../storage/backend.ts';
+import type { Journal } from '../store/journal.ts';
+import type { WorkspaceStore } from '../store/workspaceStore.ts';
+import type { Log } from '../system/log.ts';
+import type { HostPaths } from '../system/paths.ts';
+import type { KeyedLock } from './keyedLock.ts';
+import type { LiveMachines } from './liveMachines.ts';
+
+export interface WorkspaceServices {
+  readonly paths: HostPaths;
+  readonly store: WorkspaceStore;
+  readonly journal: Journal;
+  /** Runs store changes that must be published together. */
+  readonly transaction: <T>(work: () => T) => T;
+  readonly storage: StorageBackend;
+  readonly images: ImageCatalogue;
+  readonly bootAssets: () => Promise<BootAssets>;
+  readonly engine: Engine;
+  readonly machines: LiveMachines;
+  /** One mutation of a workspace at a time, keyed by its id. */
+  readonly locks: KeyedLock;
+  readonly publish: (event: CoppiceEvent) => void;
+  readonly log: Log;
+  readonly now: () => Date;
+  /** Milliseconds a machine may take until its agent answers. */
+  readonly bootTimeoutMs: number;
+}

@@ -1,0 +1,49 @@
+import { CoppiceError } from '../../protocol/errors.ts';
+import type { WorkspaceRecord } from '../store/workspaceStore.ts';
+import { requireDisk, requireMemory } from './admission.ts';
+import { bootMachine, type BootOptions } from './boot.ts';
+import { resolveWorkspace } from './resolve.ts';
+import type { WorkspaceServices } from './services.ts';
+import { changeState } from './view.ts';
+
+/** Boots a stopped workspace; one that runs already is left as it is. */
+export async function startWorkspace(
+  services: WorkspaceServices,
+  reference: string,
+  options: BootOptions,
+): Promise<WorkspaceRecord> {
+  const { id } = resolveWorkspace(services.store, reference);
+  return await services.locks.run(id, async () => {
+    const record = resolveWorkspace(services.store, id);
+    if (record.state === 'running') return record;
+    if (record.state !== 'stopped') {
+      throw new CoppiceError({
+        code: 'wrong_state',
+        message: `Workspace ${record.name} cannot be started (state: ${record.state}).`,
+        next: 'Wait until it has settled, then try again.',
+        details: { state: record.state },
+      });
+    }
+    await services.images.requireDigest(record.imageName, record.imageDigest);
+    await Promise.all([requireMemory(record.memoryMb), requireDisk(services.paths.workspaces)]);
+    const entry = services.journal.begin('start', id);
+    const starting = changeState(services, id, {
+      state: 'starting',
+      problem: null,
+      generation: record.generation + 1,
+    });
+    try {
+      await bootMachine(services, starting, options);
+      return services.transaction(() => {
+        services.journal.end(entry);
+        return changeState(services, id, { state: 'running' });
+      });
+    } catch (error) {
+      services.transaction(() => {
+        services.journal.end(entry);
+        changeState(services, id, { state: 'stopped', problem: 'Its last start failed.' });
+      });
+      throw error;
+    }
+  });
+}

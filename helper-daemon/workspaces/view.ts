@@ -1,0 +1,39 @@
+/** A workspace as clients see it. */
+import type { WorkspaceSummary } from '../../protocol/operations/workspaceModel.ts';
+import type { WorkspaceRecord } from '../store/workspaceStore.ts';
+import type { WorkspaceServices } from './services.ts';
+
+export function summarize(record: WorkspaceRecord): WorkspaceSummary {
+  return {
+    workspace_id: record.id,
+    name: record.name,
+    state: record.state,
+    ip: null,
+    base_image: record.imageName,
+    resources: {
+      vcpus: record.vcpus,
+      memory_mb: record.memoryMb,
+      disk_gb: record.diskGb,
+    },
+    created_at: record.createdAt,
+    ephemeral: record.ephemeral,
+    problem: record.problem,
+  };
+}
+
+/** Stores a change of state and tells the clients. */
+export function changeState(
+  services: WorkspaceServices,
+  id: string,
+  change: Partial<Pick<WorkspaceRecord, 'state' | 'problem' | 'generation'>>,
+): WorkspaceRecord {
+  services.store.update(id, change);
+  return announce(services, id);
+}
+
+export function announce(services: WorkspaceServices, id: string): WorkspaceRecord {
+  const record = services.store.byId(id);
+  if (record === undefined) throw new Error(`workspace ${id} has no row`);
+  services.publish({ type: 'workspace_changed', workspace: summarize(record) });
+  return record;
+}

@@ -1,0 +1,103 @@
+/**
+ * Bundles the three programs: the extension, the daemon and the CLI.
+ *
+ *   node scripts/build.ts
+ */
+import { existsSync } from 'node:fs';
+import { chmod, copyFile, mkdir, readdir, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build, type BuildOptions } from 'esbuild';
+
+const root = path.resolve(import.meta.dirname, '..');
+const dist = path.join(root, 'dist');
+
+interface Program {
+  readonly entry: string;
+  readonly out: string;
+  readonly executable: boolean;
+  readonly options: BuildOptions;
+}
+
+/** Packages that load a binary beside their own files; they travel whole, next to the bundles. */
+const nativePackages = ['koffi', '@koromix/koffi-linux-x64'] as const;
+
+/** What such a package needs at run time: no C++ sources, no documentation, no other libc. */
+const runtimeFile = /(^|\/)(package\.json|LICENSE[^/]*|[^/]+\.c?js|linux_x64\/[^/]+\.node)$/;
+
+/** CommonJS packages inside an ES module bundle still call require. */
+const requireShim = [
+  "import { createRequire as coppiceCreateRequire } from 'node:module';",
+  'const require = coppiceCreateRequire(import.meta.url);',
+].join('\n');
+
+const moduleOptions: BuildOptions = {
+  format: 'esm',
+  target: 'node24',
+  banner: { js: `#!/usr/bin/env node\n${requireShim}` },
+  external: [...nativePackages],
+};
+
+const programs: readonly Program[] = [
+  {
+    entry: 'extension/main.ts',
+    out: 'extension.cjs',
+    executable: false,
+    options: {
+      format: 'cjs',
+      // What the oldest supported VS Code runs extensions on.
+      target: 'node22',
+      external: ['vscode'],
+      define: { 'import.meta.url': 'coppiceModuleUrl', 'import.meta.dirname': '__dirname' },
+      banner: { js: "const coppiceModuleUrl = require('node:url').pathToFileURL(__filename).href;" },
+    },
+  },
+  { entry: 'helper-daemon/main.ts', out: 'coppiced.mjs', executable: true, options: moduleOptions },
+  { entry: 'helper-daemon/cli/main.ts', out: 'coppice.mjs', executable: true, options: moduleOptions },
+];
+
+async function buildProgram(program: Program): Promise<string> {
+  const entry = path.join(root, program.entry);
+  if (!existsSync(entry)) return `skipped ${program.out}: ${program.entry} does not exist`;
+  const outfile = path.join(dist, program.out);
+  await build({
+    entryPoints: [entry],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    sourcemap: 'linked',
+    sourcesContent: false,
+    legalComments: 'none',
+    logLevel: 'warning',
+    absWorkingDir: root,
+    ...program.options,
+  });
+  if (program.executable) await chmod(outfile, 0o755);
+  const { size } = await stat(outfile);
+  return `${program.out} ${String(Math.round(size / 1024))} KiB`;
+}
+
+async function copyNativePackages(): Promise<void> {
+  for (const name of nativePackages) {
+    const from = path.join(root, 'node_modules', name);
+    for (const entry of await readdir(from, { recursive: true })) {
+      if (!runtimeFile.test(entry) || entry.startsWith('vendor/')) continue;
+      const to = path.join(dist, 'node_modules', name, entry);
+      await mkdir(path.dirname(to), { recursive: true });
+      await copyFile(path.join(from, entry), to);
+    }
+  }
+}
+
+/** Builds everything; what is missing is said, what is broken throws. */
+export async function buildAll(): Promise<readonly string[]> {
+  await mkdir(dist, { recursive: true });
+  const [lines] = await Promise.all([Promise.all(programs.map(buildProgram)), copyNativePackages()]);
+  return lines;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const start = performance.now();
+  for (const line of await buildAll()) console.log(line);
+  console.log(`built in ${String(Math.round(performance.now() - start))} ms`);
+}
