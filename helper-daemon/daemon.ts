@@ -1,10 +1,13 @@
 /** Composition root of coppiced: opens what there is, recovers, listens; and lets go of it again. */
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
+import path from 'node:path';
 import type { CoppiceEvent } from '../protocol/events.ts';
-import { qemuEngine } from './engine/qemu/engine.ts';
+import { createQemuEngine } from './engine/qemu/qemuEngine.ts';
+import { openGuestLink } from './guest/guestLink.ts';
 import { loadBootAssets } from './images/bootAssets.ts';
 import { imageCatalogue } from './images/catalogue.ts';
 import { imageSources } from './images/sources.ts';
+import { stageBootAssets } from './images/stageBootAssets.ts';
 import { eventLog } from './server/eventLog.ts';
 import { daemonHandlers } from './server/handlers/daemonHandlers.ts';
 import { fileHandlers } from './server/handlers/fileHandlers.ts';
@@ -13,16 +16,18 @@ import { processHandlers } from './server/handlers/processHandlers.ts';
 import { transferHandlers } from './server/handlers/transferHandlers.ts';
 import { workspaceHandlers } from './server/handlers/workspaceHandlers.ts';
 import type { Handlers } from './server/handlerTypes.ts';
-import { listenOn, type Listener } from './server/listener.ts';
+import { listenOn, type Endpoint, type Listener } from './server/listener.ts';
 import { tickets } from './server/tickets.ts';
 import { qcow2Storage } from './storage/qcow2.ts';
 import { openDatabase, transaction } from './store/database.ts';
 import { imageStore } from './store/imageStore.ts';
 import { journal } from './store/journal.ts';
 import { workspaceStore } from './store/workspaceStore.ts';
+import { makeDirectory } from './system/directory.ts';
 import { lockState } from './system/lock.ts';
 import type { Log } from './system/log.ts';
-import type { HostPaths } from './system/paths.ts';
+import { directoryMode, userSocket, type HostPaths } from './system/paths.ts';
+import { allowedUids } from './system/users.ts';
 import { keyedLock } from './workspaces/keyedLock.ts';
 import { liveMachines } from './workspaces/liveMachines.ts';
 import { recover } from './workspaces/recover.ts';
@@ -49,8 +54,9 @@ export interface Daemon {
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { paths, log } = options;
   const startedAt = new Date();
-  await mkdir(paths.workspaces, { recursive: true, mode: 0o700 });
-  await mkdir(paths.runtime, { recursive: true, mode: 0o700 });
+  for (const directory of [paths.state, paths.workspaces, paths.images, paths.runtime]) {
+    await makeDirectory(directory, directoryMode(paths.mode));
+  }
   const lock = lockState(paths.lock);
   const db = openDatabase(paths.database);
 
@@ -60,7 +66,11 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const inTransaction = <T>(work: () => T): T => transaction(db, work);
   const store = workspaceStore(db);
   const mutations = journal(db, now);
-  const engine = qemuEngine({ paths, log });
+  const engine = createQemuEngine({
+    accelCache: path.join(paths.state, 'accelerator.json'),
+    accelerator: process.env['COPPICE_ACCEL'],
+    ...(paths.mode === 'system' ? { cgroupParent: 'coppice' } : {}),
+  });
   let accelerator: 'kvm' | 'tcg' | undefined;
 
   const images = imageCatalogue({
@@ -85,12 +95,19 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     transaction: inTransaction,
     storage: qcow2Storage(),
     images,
-    bootAssets: loadBootAssets,
+    bootAssets: async () => {
+      const assets = await loadBootAssets();
+      return paths.mode === 'user'
+        ? assets
+        : await stageBootAssets(assets, path.join(paths.state, 'boot'));
+    },
     engine: {
       ...engine,
       accelerator: async () => (accelerator = await engine.accelerator()),
     },
+    openGuestLink,
     machines: liveMachines(),
+    booting: new Map(),
     locks: keyedLock(),
     publish,
     log,
@@ -100,7 +117,9 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   await recover(services);
   await images.tidy();
 
-  let listener: Listener | undefined;
+  const listeners: Listener[] = [];
+  const connections = (): number =>
+    listeners.reduce((sum, listener) => sum + listener.connections(), 0);
   const handlers: Handlers = {
     ...workspaceHandlers(services),
     ...processHandlers(services),
@@ -110,33 +129,54 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     ...daemonHandlers(services, {
       version: options.version,
       startedAt,
-      connections: () => listener?.connections() ?? 0,
+      connections,
       accelerator: () => accelerator,
       stop: () => setImmediate(options.onStopRequested),
     }),
   };
   const streamTickets = tickets();
-  listener = await listenOn(
-    options.inheritedSocket === undefined ? { path: paths.socket } : { fd: options.inheritedSocket },
-    { handlers, events, tickets: streamTickets, log, mode: paths.mode, version: options.version },
-  );
-  const listening = listener;
+  const endpoints = await listenEndpoints(paths, options.inheritedSocket);
+  for (const endpoint of endpoints) {
+    listeners.push(
+      await listenOn(endpoint, {
+        handlers,
+        events,
+        tickets: streamTickets,
+        log,
+        mode: paths.mode,
+        version: options.version,
+      }),
+    );
+  }
   log.info({ pid: process.pid, version: options.version, socket: paths.socket }, 'listening');
 
   return {
-    isIdle: () => listening.connections() === 0 && services.machines.all().length === 0,
+    isIdle: () => connections() === 0 && services.machines.all().length === 0,
     async close() {
-      await listening.close();
+      await Promise.all(listeners.map((listener) => listener.close()));
       streamTickets.revokeAll();
       for (const { link, machine } of services.machines.all()) {
         link.close();
         machine.detach();
       }
-      if (options.inheritedSocket === undefined) await rm(paths.socket, { force: true });
+      for (const endpoint of endpoints) {
+        if ('path' in endpoint) await rm(endpoint.path, { force: true });
+      }
       db.close();
       lock.release();
     },
   };
+}
+
+/** The daemon's own socket, and in system mode one for each user who may use it. */
+async function listenEndpoints(
+  paths: HostPaths,
+  inheritedSocket: number | undefined,
+): Promise<Endpoint[]> {
+  const own = inheritedSocket === undefined ? { path: paths.socket } : { fd: inheritedSocket };
+  if (paths.mode === 'user') return [own];
+  const uids = await allowedUids();
+  return [own, ...uids.map((uid) => ({ path: userSocket(paths, uid), uid }))];
 }
 
 function bootTimeoutMs(): number {

@@ -204,7 +204,6 @@ export function imageCatalogue(services: CatalogueServices): ImageCatalogue {
       await removeUnneededFiles();
     },
     async tidy() {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
       for (const name of await readdir(directory)) {
         if (name.startsWith('new-')) await rm(path.join(directory, name), { recursive: true });
       }

@@ -1,7 +1,6 @@
 /** The Unix socket: accepts connections and tells JSON-RPC sessions and byte streams apart. */
-import { chmod, mkdir, unlink } from 'node:fs/promises';
+import { chmod, chown, unlink } from 'node:fs/promises';
 import net from 'node:net';
-import path from 'node:path';
 import { parseStreamPreamble, streamPreambleLength } from '../../protocol/stream.ts';
 import { serveRpc, type SessionServices } from './rpcSession.ts';
 
@@ -10,16 +9,19 @@ export interface Listener {
   close(): Promise<void>;
 }
 
+export type Endpoint =
+  /** `uid` owns the socket file and alone may connect; default: the daemon's own. */
+  | { readonly path: string; readonly uid?: number }
+  /** Passed in by systemd. */
+  | { readonly fd: number };
+
 /** A client that has not said what it wants by then is let go. */
 const firstBytesMs = 10_000;
 const connectionLimit = 1024;
 
-/**
- * @param where a path to bind (its stale socket is replaced: the caller holds the state lock), or an
- * inherited listening descriptor from systemd
- */
+/** A stale socket at the path is replaced: the caller holds the state lock. */
 export async function listenOn(
-  where: { readonly path: string } | { readonly fd: number },
+  where: Endpoint,
   services: SessionServices,
 ): Promise<Listener> {
   const open = new Set<net.Socket>();
@@ -32,14 +34,16 @@ export async function listenOn(
   server.maxConnections = connectionLimit;
 
   if ('path' in where) {
-    await mkdir(path.dirname(where.path), { recursive: true, mode: 0o700 });
     await unlink(where.path).catch(() => undefined);
   }
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(where, resolve);
+    server.listen('path' in where ? { path: where.path } : where, resolve);
   });
-  if ('path' in where) await chmod(where.path, 0o600);
+  if ('path' in where) {
+    await chmod(where.path, 0o600);
+    if (where.uid !== undefined) await chown(where.path, where.uid, 0);
+  }
 
   return {
     connections: () => open.size,

@@ -16,6 +16,8 @@ export const migrations: readonly string[] = [
     machine_id TEXT NOT NULL,
     generation INTEGER NOT NULL,
     created_at TEXT NOT NULL,
+    -- Host account its machine runs as; null in user mode.
+    uid INTEGER UNIQUE,
     problem TEXT
   ) STRICT;
 

@@ -20,6 +20,8 @@ export interface WorkspaceRecord {
   /** Counts the lives of the machine: boots, restores, forks. */
   readonly generation: number;
   readonly createdAt: string;
+  /** Host account its machine runs as; null in user mode. */
+  readonly uid: number | null;
   readonly problem: string | null;
 }
 
@@ -60,8 +62,8 @@ type Row = Record<string, unknown>;
 export function workspaceStore(db: Database): WorkspaceStore {
   const insert = db.prepare(
     `INSERT INTO workspace (id, name, state, image_name, image_digest, vcpus, memory_mb, disk_gb, init,
-       ephemeral, hostname, machine_id, generation, created_at, problem)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       ephemeral, hostname, machine_id, generation, created_at, uid, problem)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   );
   const byId = db.prepare('SELECT * FROM workspace WHERE id = ?');
   const byName = db.prepare('SELECT * FROM workspace WHERE name = ?');
@@ -107,6 +109,7 @@ export function workspaceStore(db: Database): WorkspaceStore {
         record.machineId,
         record.generation,
         record.createdAt,
+        record.uid,
         record.problem,
       );
     },
@@ -164,6 +167,7 @@ function toWorkspace(row: Row): WorkspaceRecord {
     machineId: String(row['machine_id']),
     generation: Number(row['generation']),
     createdAt: String(row['created_at']),
+    uid: row['uid'] === null ? null : Number(row['uid']),
     problem: row['problem'] as string | null,
   };
 }

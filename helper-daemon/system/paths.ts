@@ -73,8 +73,15 @@ function shortRuntime(key: string): string {
   return path.join('/tmp', `coppice-${String(process.getuid?.() ?? 0)}-${digest}`);
 }
 
-export function cacheDirectory(env: NodeJS.ProcessEnv = process.env): string {
-  const explicit = env['COPPICE_CACHE'];
-  if (explicit !== undefined && explicit !== '') return path.resolve(explicit);
-  return path.join(env['XDG_CACHE_HOME'] || path.join(os.homedir(), '.cache'), 'coppice');
+/**
+ * In system mode machines run under accounts of their own: they may pass through Coppice's directories to
+ * reach what is theirs, but list nothing.
+ */
+export function directoryMode(mode: DaemonMode): number {
+  return mode === 'system' ? 0o711 : 0o700;
+}
+
+/** The socket of one user in system mode. */
+export function userSocket(paths: HostPaths, uid: number): string {
+  return path.join(paths.runtime, `${String(uid)}.sock`);
 }

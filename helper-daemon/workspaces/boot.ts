@@ -1,10 +1,11 @@
 /** From a stopped workspace to a machine that answers and knows who it is. */
 import { randomBytes, randomUUID } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
 import { CoppiceError } from '../../protocol/errors.ts';
 import type { Machine, MachineEnd } from '../engine/machine.ts';
-import { openGuestLink, type GuestLink } from '../guest/guestLink.ts';
+import type { GuestLink } from '../guest/guestLink.ts';
 import type { MachineRunRecord, WorkspaceRecord } from '../store/workspaceStore.ts';
+import { makeDirectory } from '../system/directory.ts';
+import { accountOf } from './accounts.ts';
 import { runDirectory, workspaceDirectories } from './directories.ts';
 import type { LiveMachine } from './liveMachines.ts';
 import { handleMachineEnd } from './machineEnd.ts';
@@ -35,12 +36,16 @@ export async function bootMachine(
     accelerator,
     startedAt: services.now().toISOString(),
   };
+  const account = accountOf(record.uid);
   const runDir = runDirectory(services.paths, run.runId);
-  services.store.insertRun(run);
+  const abandoned = new AbortController();
+  const signal = AbortSignal.any([options.signal, abandoned.signal]);
   let link: GuestLink | undefined;
+  services.store.insertRun(run);
+  services.booting.set(record.id, abandoned);
   try {
-    throwIfCancelled(options.signal);
-    await mkdir(runDir, { recursive: true, mode: 0o700 });
+    throwIfCancelled(signal);
+    await makeDirectory(runDir, 0o700);
     options.progress('Starting the machine');
     const machine = await services.engine.launch(
       {
@@ -61,25 +66,28 @@ export async function bootMachine(
         },
         accelerator,
         transport: run.transport,
+        ...(account === undefined ? {} : { runAs: account }),
       },
       (identity) => services.store.setRunProcess(run.runId, identity),
     );
     options.progress('Waiting for the machine to boot');
-    link = openGuestLink({
+    link = services.openGuestLink({
       machine,
       channelKey: run.channelKey,
       generation: record.generation,
     });
-    await waitForAgent(services, record, machine, link, options.signal);
+    await waitForAgent(services, record, machine, link, signal);
     await introduce(record, link);
     const live: LiveMachine = { workspaceId: record.id, runId: run.runId, machine, link };
     watch(services, live);
     return live;
   } catch (error) {
     link?.close();
-    await services.engine.reap({ runId: run.runId, runDir, transport: run.transport });
+    await services.engine.reap({ runId: run.runId, runDir });
     services.store.removeRun(record.id);
     throw error;
+  } finally {
+    services.booting.delete(record.id);
   }
 }
 

@@ -3,6 +3,7 @@ import { limits } from '../../protocol/limits.ts';
 import { hostnameFor } from '../../protocol/names.ts';
 import type { ParsedInputOf } from '../../protocol/operations.ts';
 import type { WorkspaceRecord } from '../store/workspaceStore.ts';
+import { accountOf, freeAccount, giveTo } from './accounts.ts';
 import { requireDisk, requireMemory } from './admission.ts';
 import { bootMachine, type BootOptions } from './boot.ts';
 import {
@@ -29,7 +30,7 @@ export async function createWorkspace(
 
   const id = randomUUID();
   const name = input.name ?? `ws-${id.slice(0, 8)}`;
-  const record: WorkspaceRecord = {
+  const request: WorkspaceRecord = {
     id,
     name,
     state: 'creating',
@@ -44,13 +45,15 @@ export async function createWorkspace(
     machineId: randomBytes(16).toString('hex'),
     generation: 1,
     createdAt: services.now().toISOString(),
+    uid: null,
     problem: null,
   };
 
   return await services.locks.run(id, async () => {
-    const entry = services.transaction(() => {
-      store.insert(record);
-      return journal.begin('create', id);
+    const { record, entry } = services.transaction(() => {
+      const owned = withAccount(services, request);
+      store.insert(owned);
+      return { record: owned, entry: journal.begin('create', id) };
     });
     announce(services, id);
     try {
@@ -62,6 +65,7 @@ export async function createWorkspace(
         base: { path: image.path, format: 'qcow2', virtualBytes: image.virtualBytes },
         sizeBytes: record.diskGb * 1024 ** 3,
       });
+      await giveTo(accountOf(record.uid), workspaceDirectories(paths, id).disks);
       await bootMachine(services, record, options);
       return services.transaction(() => {
         journal.end(entry);
@@ -77,4 +81,10 @@ export async function createWorkspace(
       throw error;
     }
   });
+}
+
+function withAccount(services: WorkspaceServices, request: WorkspaceRecord): WorkspaceRecord {
+  if (services.paths.mode === 'user') return request;
+  const taken = new Set(services.store.all().map((record) => record.uid ?? -1));
+  return { ...request, uid: freeAccount(taken).uid };
 }

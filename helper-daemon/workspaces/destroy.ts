@@ -9,9 +9,13 @@ export async function destroyWorkspace(
   services: WorkspaceServices,
   reference: string,
 ): Promise<WorkspaceRecord> {
-  const { id } = resolveWorkspace(services.store, reference);
+  const found = resolveWorkspace(services.store, reference);
+  const { id } = found;
+  services.booting.get(id)?.abort();
   return await services.locks.run(id, async () => {
-    const record = resolveWorkspace(services.store, id);
+    const record = services.store.byId(id);
+    // A create that was interrupted by this call has taken everything back itself.
+    if (record === undefined) return found;
     const entry = services.journal.begin('destroy', id);
     changeState(services, id, { state: 'destroying' });
     await removeEverything(services, record, entry);

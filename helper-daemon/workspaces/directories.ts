@@ -1,9 +1,10 @@
 /** Where one workspace keeps its files. Names are ids, never what a caller wrote. */
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { RunRecord } from '../engine/machine.ts';
 import type { MachineRunRecord } from '../store/workspaceStore.ts';
-import type { HostPaths } from '../system/paths.ts';
+import { makeDirectory } from '../system/directory.ts';
+import { directoryMode, type HostPaths } from '../system/paths.ts';
 
 export interface WorkspaceDirectories {
   /** Disk layers and what is kept of the console. */
@@ -39,7 +40,9 @@ export function runReference(paths: HostPaths, run: MachineRunRecord): RunRecord
 }
 
 export async function makeWorkspaceDirectories(paths: HostPaths, id: string): Promise<void> {
-  await mkdir(workspaceDirectories(paths, id).disks, { recursive: true, mode: 0o700 });
+  const { state, disks } = workspaceDirectories(paths, id);
+  await makeDirectory(state, directoryMode(paths.mode));
+  await makeDirectory(disks, 0o700);
 }
 
 export async function removeWorkspaceDirectories(paths: HostPaths, id: string): Promise<void> {

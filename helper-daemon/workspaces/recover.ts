@@ -6,7 +6,7 @@ import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { isUuid } from '../../protocol/names.ts';
 import type { Machine } from '../engine/machine.ts';
-import { openGuestLink } from '../guest/guestLink.ts';
+import type { GuestLink } from '../guest/guestLink.ts';
 import type { JournalEntry } from '../store/journal.ts';
 import type { MachineRunRecord, WorkspaceRecord } from '../store/workspaceStore.ts';
 import { introduce, watch } from './boot.ts';
@@ -56,7 +56,7 @@ async function takeOver(
 ): Promise<boolean> {
   const machine = await services.engine.adopt(runReference(services.paths, run));
   if (machine === undefined) return false;
-  const link = openGuestLink({
+  const link = services.openGuestLink({
     machine,
     channelKey: run.channelKey,
     generation: record.generation,
@@ -73,7 +73,7 @@ async function introduceOrGiveUp(
   services: WorkspaceServices,
   record: WorkspaceRecord,
   machine: Machine,
-  link: ReturnType<typeof openGuestLink>,
+  link: GuestLink,
 ): Promise<void> {
   try {
     await link.connect(AbortSignal.timeout(services.bootTimeoutMs));
@@ -122,7 +122,6 @@ async function removeStrangers(services: WorkspaceServices): Promise<void> {
     await services.engine.reap({
       runId: name,
       runDir: runDirectory(paths, name),
-      transport: { kind: 'virtio-serial' },
     });
   }
 }

@@ -1,6 +1,7 @@
 /** Everything the workspace logic works with; put together once by the daemon. */
 import type { CoppiceEvent } from '../../protocol/events.ts';
 import type { Engine } from '../engine/machine.ts';
+import type { openGuestLink } from '../guest/guestLink.ts';
 import type { ImageCatalogue } from '../images/catalogue.ts';
 import type { BootAssets } from '../images/bootAssets.ts';
 import type { StorageBackend } from '../storage/backend.ts';
@@ -21,7 +22,10 @@ export interface WorkspaceServices {
   readonly images: ImageCatalogue;
   readonly bootAssets: () => Promise<BootAssets>;
   readonly engine: Engine;
+  readonly openGuestLink: typeof openGuestLink;
   readonly machines: LiveMachines;
+  /** Boots under way, so that a destroy need not wait for them. */
+  readonly booting: Map<string, AbortController>;
   /** One mutation of a workspace at a time, keyed by its id. */
   readonly locks: KeyedLock;
   readonly publish: (event: CoppiceEvent) => void;

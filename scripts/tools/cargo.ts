@@ -1,6 +1,6 @@
 /** Cargo with one target directory in the cache, so that a fresh checkout does not build everything again. */
 import path from 'node:path';
-import { cacheDirectory } from '../../helper-daemon/system/paths.ts';
+import { cacheDir } from '../../helper-daemon/images/cacheDir.ts';
 import { noTests, projectRoot, runTool, sumCounts, type Counts } from './step.ts';
 
 export const crates = ['guest-agent', 'guest-agent/codegen'] as const;
@@ -14,7 +14,7 @@ export async function cargo(
 ): Promise<void> {
   await runTool('cargo', args, say, {
     cwd: path.join(projectRoot, crate),
-    env: { CARGO_TARGET_DIR: path.join(cacheDirectory(), 'cargo-target'), CARGO_TERM_COLOR: 'never' },
+    env: { CARGO_TARGET_DIR: path.join(cacheDir(), 'cargo-target'), CARGO_TERM_COLOR: 'never' },
   });
 }
 

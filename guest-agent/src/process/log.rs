@@ -99,11 +99,12 @@ impl Log {
         if self.ring_used() == self.ring.len() {
             self.grow_ring();
         }
-        let size = self.ring.len();
+        let (size, used) = (self.ring.len(), self.ring_used());
         let at = self.ring_position();
         let (front, back) = self.ring.split_at_mut(at);
         let first = back.len().min(limit);
-        let second = front.len().min(limit - first).min(size - first);
+        // Until the ring has been full once its front may hold what a reader has not seen.
+        let second = if used < size { 0 } else { front.len().min(limit - first) };
         let outcome = read(&mut [
             IoSliceMut::new(&mut back[..first]),
             IoSliceMut::new(&mut front[..second]),

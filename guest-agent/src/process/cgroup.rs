@@ -1,0 +1,115 @@
+//! One cgroup (v2) for each process: what it starts, however it detaches, is found there.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::{Path, PathBuf};
+
+/// Trees nest only as deep as a workload makes them.
+const DEEPEST: usize = 16;
+
+/// The directory below which processes get their cgroups.
+pub struct CgroupRoot {
+    path: PathBuf,
+}
+
+impl CgroupRoot {
+    /// None where there is no cgroup v2 to write to; processes are then killed by their session.
+    pub fn open(path: &Path) -> Option<CgroupRoot> {
+        fs::create_dir_all(path).ok()?;
+        if !path.join("cgroup.kill").exists() {
+            let _ = fs::remove_dir(path);
+            return None;
+        }
+        let root = CgroupRoot { path: path.to_path_buf() };
+        root.clear();
+        Some(root)
+    }
+
+    /// Ends what a service that crashed has left behind.
+    fn clear(&self) {
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            if entry.path().is_dir() {
+                let _ = fs::write(entry.path().join("cgroup.kill"), "1");
+                let _ = fs::remove_dir(entry.path());
+            }
+        }
+    }
+
+    pub fn create(&self, id: u64) -> io::Result<Cgroup> {
+        let path = self.path.join(format!("p{id}"));
+        match fs::create_dir(&path) {
+            // Left by a service that crashed, and emptied by `clear`.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            outcome => outcome?,
+        }
+        let directory = File::open(&path)?;
+        Ok(Cgroup { path, directory })
+    }
+}
+
+pub struct Cgroup {
+    path: PathBuf,
+    directory: File,
+}
+
+impl Cgroup {
+    pub fn fd(&self) -> RawFd {
+        self.directory.as_raw_fd()
+    }
+
+    pub fn kill(&self) {
+        let _ = fs::write(self.path.join("cgroup.kill"), "1");
+    }
+
+    /// Every process in it and below it.
+    pub fn pids(&self) -> Vec<i32> {
+        let mut pids = Vec::new();
+        collect(&self.path, DEEPEST, &mut pids);
+        pids
+    }
+
+    pub fn is_populated(&self) -> bool {
+        fs::read_to_string(self.path.join("cgroup.events"))
+            .is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
+    }
+
+    /// True when it is gone; false while something lives in it.
+    pub fn remove(&self) -> bool {
+        match fs::remove_dir(&self.path) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            Err(_) => {
+                // Cgroups that a workload made inside.
+                remove_below(&self.path, DEEPEST);
+                fs::remove_dir(&self.path).is_ok()
+            }
+        }
+    }
+}
+
+fn children(path: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(path)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+}
+
+fn collect(path: &Path, depth: usize, pids: &mut Vec<i32>) {
+    let listed = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+    pids.extend(listed.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 1));
+    if depth > 0 {
+        children(path).for_each(|child| collect(&child, depth - 1, pids));
+    }
+}
+
+fn remove_below(path: &Path, depth: usize) {
+    for child in children(path) {
+        if depth > 0 {
+            remove_below(&child, depth - 1);
+        }
+        let _ = fs::remove_dir(child);
+    }
+}

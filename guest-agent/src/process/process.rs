@@ -1,0 +1,90 @@
+//! One process as the clients see it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+use super::log::Log;
+use super::stdin::Stdin;
+use super::tree::Tree;
+use crate::gen::{Exited, ProcessInfo};
+
+/// Index of a stream. A terminal only has the first.
+pub const STDOUT: usize = 0;
+pub const STDERR: usize = 1;
+
+pub struct Process {
+    pub id: u64,
+    pub tree: Tree,
+    pub title: String,
+    pub label: String,
+    pub terminal: Option<std::os::fd::OwnedFd>,
+    pub keep: bool,
+    pub started_unix_ms: i64,
+    pub started: Instant,
+    pub stdin: Option<Rc<Stdin>>,
+    pub logs: [RefCell<Log>; 2],
+    pub exited: RefCell<Option<Exited>>,
+    pub clients: Cell<u32>,
+    /// There is new output, or the end.
+    pub changed: Notify,
+    /// What the client that must not lose anything has read, of each stream; None when nobody waits.
+    pub owner: Cell<Option<[u64; 2]>>,
+    /// That client has read more.
+    pub room: Notify,
+}
+
+impl Process {
+    pub fn is_running(&self) -> bool {
+        self.exited.borrow().is_none()
+    }
+
+    pub fn total(&self, stream: usize) -> u64 {
+        self.logs[stream].borrow().total()
+    }
+
+    pub fn info(&self) -> ProcessInfo {
+        ProcessInfo {
+            process_id: self.id,
+            pid: self.tree.pid as u32,
+            command: self.title.clone(),
+            label: self.label.clone(),
+            terminal: self.terminal.is_some(),
+            kept: self.keep,
+            started_unix_ms: self.started_unix_ms,
+            exited: *self.exited.borrow(),
+            stdout_bytes: self.total(STDOUT),
+            stderr_bytes: self.total(STDERR),
+            attached_clients: self.clients.get(),
+        }
+    }
+
+    /// Waits until `ready` holds, which may change whenever output comes in or the process ends.
+    pub async fn wait_until(&self, ready: impl Fn(&Process) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if ready(self) {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+/// Kills a process that is not kept when its client goes away.
+pub struct Leash(pub Rc<Process>);
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        let process = &self.0;
+        process.owner.set(None);
+        process.room.notify_one();
+        if process.is_running() && !process.keep {
+            process.tree.kill();
+        }
+    }
+}

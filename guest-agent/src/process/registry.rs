@@ -1,0 +1,196 @@
+//! All processes, by id.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use super::cgroup::CgroupRoot;
+use super::env::Vars;
+use super::log::{Budget, Log};
+use super::process::Process;
+use super::spawn::spawn;
+use super::spec::Launch;
+use super::stdin::Stdin;
+use super::supervise::supervise;
+use super::tree::Tree;
+use crate::grpc::{Code, Status};
+
+const RUNNING: usize = 1024;
+const FINISHED: usize = 1000;
+const FINISHED_AGE: Duration = Duration::from_secs(3600);
+/// All kept output; less on small machines.
+const LOG_BYTES: usize = 128 << 20;
+
+pub struct Processes {
+    all: RefCell<BTreeMap<u64, Entry>>,
+    running: Cell<usize>,
+    next: Cell<u64>,
+    budget: Rc<Budget>,
+    cgroups: Option<CgroupRoot>,
+    null: Option<File>,
+    pub env: RefCell<Vars>,
+}
+
+struct Entry {
+    process: Rc<Process>,
+    supervisor: AbortHandle,
+    finished: Option<Instant>,
+}
+
+impl Processes {
+    pub fn new(cgroups: Option<&Path>) -> Rc<Processes> {
+        let memory = crate::system::memory_bytes() as usize;
+        Rc::new(Processes {
+            all: RefCell::default(),
+            running: Cell::new(0),
+            next: Cell::new(1),
+            budget: Budget::new(LOG_BYTES.min(memory / 8)),
+            cgroups: cgroups.and_then(CgroupRoot::open),
+            null: OpenOptions::new().read(true).open("/dev/null").ok(),
+            env: RefCell::default(),
+        })
+    }
+
+    /// Starts a process and its supervisor. With `owned` the caller reads all output and the process
+    /// waits for it.
+    pub fn start(self: &Rc<Self>, launch: Launch, owned: bool) -> Result<Rc<Process>, Status> {
+        self.forget_old();
+        if self.running.get() >= RUNNING {
+            let text = format!("{RUNNING} processes are running already");
+            return Err(Status::new(Code::ResourceExhausted, text).with("not_started"));
+        }
+        let id = self.next.get();
+        let cgroup = match self.cgroups.as_ref().map(|root| root.create(id)).transpose() {
+            Ok(cgroup) => cgroup,
+            Err(error) => {
+                let status = Status::from_io("making a cgroup", &error);
+                return Err(Status { code: Code::ResourceExhausted, ..status }.with("not_started"));
+            }
+        };
+        let null = self.null.as_ref().ok_or_else(|| Status::internal("there is no /dev/null"))?;
+        let started = Instant::now();
+        let spawned = match spawn(&launch, cgroup.as_ref(), null.as_raw_fd()) {
+            Ok(spawned) => spawned,
+            Err(status) => {
+                cgroup.inspect(|cgroup| drop(cgroup.remove()));
+                return Err(status);
+            }
+        };
+        self.next.set(id + 1);
+        let tree = Tree::new(spawned.pid, spawned.pidfd, cgroup);
+        let broken = |error| {
+            tree.kill();
+            Status::from_io("watching a process", &error)
+        };
+        let terminal = launch.terminal.as_ref().map(|_| spawned.outputs[0].try_clone());
+        let terminal = terminal.transpose().map_err(broken)?;
+        let stdin = spawned.stdin.map(|fd| Stdin::new(fd, terminal.is_some()));
+        let stdin = stdin.transpose().map_err(broken)?;
+        let log = || RefCell::new(Log::new(launch.keep_bytes, self.budget.clone()));
+        let process = Rc::new(Process {
+            id,
+            tree,
+            title: launch.title(),
+            label: launch.label,
+            terminal,
+            keep: launch.keep,
+            started_unix_ms: unix_ms(),
+            started,
+            stdin,
+            logs: [log(), log()],
+            exited: RefCell::new(None),
+            clients: Cell::new(0),
+            changed: Notify::new(),
+            owner: Cell::new(owned.then_some([0, 0])),
+            room: Notify::new(),
+        });
+        let timeout = (launch.timeout_ms > 0).then(|| Duration::from_millis(launch.timeout_ms));
+        self.watch(&process, spawned.outputs, timeout);
+        Ok(process)
+    }
+
+    fn watch(
+        self: &Rc<Self>,
+        process: &Rc<Process>,
+        outputs: Vec<OwnedFd>,
+        timeout: Option<Duration>,
+    ) {
+        let work = supervise(self.clone(), process.clone(), outputs, timeout);
+        let supervisor = tokio::task::spawn_local(work).abort_handle();
+        let entry = Entry { process: process.clone(), supervisor, finished: None };
+        self.all.borrow_mut().insert(process.id, entry);
+        self.running.set(self.running.get() + 1);
+    }
+
+    /// Called once by the supervisor.
+    pub fn ended(&self, process: &Process) {
+        self.running.set(self.running.get() - 1);
+        let mut all = self.all.borrow_mut();
+        if !process.keep {
+            all.remove(&process.id);
+        } else if let Some(entry) = all.get_mut(&process.id) {
+            entry.finished = Some(Instant::now());
+        }
+    }
+
+    /// Removes a kept job's cgroup once its last daemon has gone. As long as that lives it is only
+    /// looked at when the job is removed or forgotten.
+    pub fn clean_later(&self, process: &Process) {
+        process.tree.clean();
+    }
+
+    pub fn get(&self, id: u64) -> Result<Rc<Process>, Status> {
+        let all = self.all.borrow();
+        all.get(&id).map(|entry| entry.process.clone()).ok_or_else(|| {
+            Status::new(Code::NotFound, format!("there is no process {id}")).with("not_found")
+        })
+    }
+
+    pub fn list(&self) -> Vec<Rc<Process>> {
+        self.forget_old();
+        self.all.borrow().values().map(|entry| entry.process.clone()).collect()
+    }
+
+    pub fn remove(&self, id: u64) -> Result<(), Status> {
+        if self.get(id)?.is_running() {
+            let text = format!("process {id} is still running");
+            return Err(Status::new(Code::FailedPrecondition, text).with("running"));
+        }
+        self.forget(id);
+        Ok(())
+    }
+
+    fn forget(&self, id: u64) {
+        if let Some(entry) = self.all.borrow_mut().remove(&id) {
+            entry.supervisor.abort();
+            entry.process.tree.clean();
+        }
+    }
+
+    fn forget_old(&self) {
+        let finished: Vec<(Instant, u64)> = {
+            let all = self.all.borrow();
+            all.iter().filter_map(|(id, entry)| Some((entry.finished?, *id))).collect()
+        };
+        let surplus = finished.len().saturating_sub(FINISHED);
+        let mut oldest = finished;
+        oldest.sort_unstable();
+        for (index, (at, id)) in oldest.into_iter().enumerate() {
+            if index < surplus || at.elapsed() > FINISHED_AGE {
+                self.forget(id);
+            }
+        }
+    }
+}
+
+fn unix_ms() -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.map_or(0, |since| since.as_millis() as i64)
+}

@@ -1,0 +1,65 @@
+/** One human form per operation. Programs use --json. */
+import type { OperationName, OutputOf } from '../../../protocol/operations.ts';
+import type { Style } from '../text/style.ts';
+import * as daemon from './daemon.ts';
+import * as file from './file.ts';
+import * as image from './image.ts';
+import * as job from './job.ts';
+import * as workspace from './workspace.ts';
+
+export interface RenderContext {
+  readonly style: Style;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  /** What the operation was called with. */
+  readonly input: Readonly<Record<string, unknown>>;
+}
+
+export type Renderer<N extends OperationName> = (
+  output: OutputOf<N>,
+  context: RenderContext,
+) => string;
+
+/** Operations that open a stream or are no commands of their own have none. */
+type Renderers = { readonly [N in OperationName]?: Renderer<N> };
+
+export const renderers: Renderers = {
+  workspace_create: workspace.renderCreated,
+  workspace_list: workspace.renderList,
+  workspace_info: workspace.renderInfo,
+  workspace_start: workspace.renderState,
+  workspace_stop: workspace.renderState,
+  workspace_destroy: workspace.renderDestroyed,
+  workspace_logs: workspace.renderLogs,
+  workspace_stats: workspace.renderStats,
+  process_start: job.renderStarted,
+  process_list: job.renderList,
+  process_get: job.renderJob,
+  process_signal: job.renderSignalled,
+  process_remove: job.renderRemoved,
+  file_stat: file.renderStat,
+  file_list: file.renderList,
+  file_edit: file.renderEdited,
+  file_make_directory: file.renderDone,
+  file_remove: file.renderDone,
+  file_rename: file.renderDone,
+  file_copy: file.renderDone,
+  file_search: file.renderMatches,
+  image_list: image.renderList,
+  image_build: image.renderReady,
+  image_import: image.renderReady,
+  image_remove: image.renderRemoved,
+  daemon_status: daemon.renderStatus,
+  daemon_doctor: daemon.renderDoctor,
+  daemon_stop: daemon.renderStopped,
+};
+
+export function renderOutput(
+  name: OperationName,
+  output: unknown,
+  context: RenderContext,
+): string {
+  const renderer = renderers[name] as Renderer<OperationName> | undefined;
+  if (renderer === undefined) return JSON.stringify(output, undefined, 2);
+  return renderer(output as OutputOf<OperationName>, context);
+}

@@ -1,0 +1,41 @@
+/**
+ * Host accounts of machines. In system mode every workspace's QEMU runs as a uid of its own that owns
+ * nothing but that workspace's disk and sockets; in user mode it runs as the user.
+ */
+import { chown, readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { CoppiceError } from '../../protocol/errors.ts';
+
+/** Above every range that useradd, subuid and systemd hand out by default, below 2^31. */
+const firstUid = 1_900_000_000;
+const accountCount = 65_536;
+
+export interface Account {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** @throws CoppiceError `limit_exceeded` when every account is taken */
+export function freeAccount(taken: ReadonlySet<number>): Account {
+  for (let uid = firstUid; uid < firstUid + accountCount; uid += 1) {
+    if (!taken.has(uid)) return { uid, gid: uid };
+  }
+  throw new CoppiceError({
+    code: 'limit_exceeded',
+    message: `All ${String(accountCount)} machine accounts of this host are in use.`,
+    next: 'Destroy workspaces that are no longer needed.',
+  });
+}
+
+export function accountOf(uid: number | null): Account | undefined {
+  return uid === null ? undefined : { uid, gid: uid };
+}
+
+/** Gives a directory and the files directly in it to an account. */
+export async function giveTo(account: Account | undefined, directory: string): Promise<void> {
+  if (account === undefined) return;
+  for (const name of await readdir(directory)) {
+    await chown(path.join(directory, name), account.uid, account.gid);
+  }
+  await chown(directory, account.uid, account.gid);
+}
