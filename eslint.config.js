@@ -48,7 +48,10 @@ export default defineConfig(
           selector: "CallExpression[callee.object.name='process'][callee.property.name='exit']",
           message: 'Only a main file ends the process; throw, or set process.exitCode.',
         },
-        { selector: 'TSEnumDeclaration', message: 'Use a union of literals or an `as const` object.' },
+        {
+          selector: 'TSEnumDeclaration',
+          message: 'Use a union of literals or an `as const` object.',
+        },
         { selector: "Identifier[name='__dirname']", message: 'Use import.meta.dirname.' },
       ],
     },
@@ -68,7 +71,10 @@ export default defineConfig(
         { allowConstantLoopConditions: 'only-allowed-literals' },
       ],
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
-      '@typescript-eslint/no-empty-object-type': ['error', { allowInterfaces: 'with-single-extends' }],
+      '@typescript-eslint/no-empty-object-type': [
+        'error',
+        { allowInterfaces: 'with-single-extends' },
+      ],
       '@typescript-eslint/no-invalid-void-type': ['error', { allowInGenericTypeArguments: true }],
       '@typescript-eslint/require-await': 'off',
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],

@@ -131,7 +131,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       startedAt,
       connections,
       accelerator: () => accelerator,
-      stop: () => setImmediate(options.onStopRequested),
+      // The reply goes first.
+      stop: () => setTimeout(options.onStopRequested, 50),
     }),
   };
   const streamTickets = tickets();

@@ -25,6 +25,8 @@ export interface BootAssetsOptions extends WorkOptions {
   readonly outDir?: string;
   /** Build the kernel again even when the cache has it. */
   readonly refresh?: boolean;
+  /** Called as kernel and agent are ready. */
+  readonly onReady?: ((step: string, text: string) => void) | undefined;
 }
 
 export async function ensureBootAssets(options: BootAssetsOptions = {}): Promise<BuiltBootAssets> {
@@ -38,10 +40,10 @@ export async function ensureBootAssets(options: BootAssetsOptions = {}): Promise
       throw error;
     });
   const [kernel, [agent, initramfs]] = await allOrFirstError([
-    whole(buildKernel(shared)),
+    whole(buildKernel(shared).then(announced('kernel', options))),
     whole(
       (async () => {
-        const built = await buildAgent(shared);
+        const built = announced('agent', options)(await buildAgent(shared));
         return [built, await buildInitramfs(agentBinary(built), shared)] as const;
       })(),
     ),
@@ -53,6 +55,14 @@ export async function ensureBootAssets(options: BootAssetsOptions = {}): Promise
     kernel,
     agent,
     file,
+  };
+}
+
+function announced(step: string, options: BootAssetsOptions): (entry: CacheEntry) => CacheEntry {
+  return (entry) => {
+    const seconds = `built in ${String(Math.round(entry.manifest.seconds))} s`;
+    options.onReady?.(step, entry.built ? seconds : 'ready, from the cache');
+    return entry;
   };
 }
 

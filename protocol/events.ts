@@ -2,7 +2,7 @@
  * What the daemon tells its clients without being asked. Events carry a cursor; a client that reconnects
  * gives its last one and gets what it missed, or is told to look again (`reset`).
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { imageInfo } from './operations/image.ts';
 import { workspaceSummary } from './operations/workspaceModel.ts';
 

@@ -1,5 +1,5 @@
 /** Names and references as they come from outside. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { limits } from './limits.ts';
 
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;

@@ -2,7 +2,7 @@
  * One definition per operation. JSON-RPC validation and dispatch, the CLI command with its flags and
  * --json, agent tools, confirmation texts and the reference docs are all derived from these values.
  */
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { ErrorCode } from './errors.ts';
 
 /** What an operation may do: look, change, or throw something away. */

@@ -1,5 +1,5 @@
 /** The catalogue: every operation there is, by name. */
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { daemonDoctor, daemonStatus, daemonStop } from './operations/daemon.ts';
 import * as file from './operations/file.ts';
 import { imageBuild, imageImport, imageList, imageRemove } from './operations/image.ts';

@@ -2,7 +2,7 @@
  * JSON-RPC between clients and coppiced: what is said besides the operations themselves. Each operation
  * is a request of its own name with `OperationParams`; cancellation is `$/cancelRequest`.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ErrorBody } from './errors.ts';
 
 export { method, rpcErrorCode, wireVersion } from './rpcMethods.ts';

@@ -1,7 +1,8 @@
 /**
  * Bundles the three programs: the extension, the daemon and the CLI.
  *
- *   node scripts/build.ts
+ *   node scripts/build.ts                     all
+ *   node scripts/build.ts extension coppiced  only these
  */
 import { existsSync } from 'node:fs';
 import { chmod, copyFile, mkdir, readdir, stat } from 'node:fs/promises';
@@ -19,6 +20,9 @@ interface Program {
   readonly options: BuildOptions;
 }
 
+/** The extension host of the oldest supported VS Code runs the extension and may run the daemon. */
+const nodeTarget = 'node22.15';
+
 /** Packages that load a binary beside their own files; they travel whole, next to the bundles. */
 const nativePackages = ['koffi', '@koromix/koffi-linux-x64'] as const;
 
@@ -33,7 +37,7 @@ const requireShim = [
 
 const moduleOptions: BuildOptions = {
   format: 'esm',
-  target: 'node24',
+  target: nodeTarget,
   banner: { js: `#!/usr/bin/env node\n${requireShim}` },
   external: [...nativePackages],
 };
@@ -45,15 +49,21 @@ const programs: readonly Program[] = [
     executable: false,
     options: {
       format: 'cjs',
-      // What the oldest supported VS Code runs extensions on.
-      target: 'node22',
+      target: nodeTarget,
       external: ['vscode'],
       define: { 'import.meta.url': 'coppiceModuleUrl', 'import.meta.dirname': '__dirname' },
-      banner: { js: "const coppiceModuleUrl = require('node:url').pathToFileURL(__filename).href;" },
+      banner: {
+        js: "const coppiceModuleUrl = require('node:url').pathToFileURL(__filename).href;",
+      },
     },
   },
   { entry: 'helper-daemon/main.ts', out: 'coppiced.mjs', executable: true, options: moduleOptions },
-  { entry: 'helper-daemon/cli/main.ts', out: 'coppice.mjs', executable: true, options: moduleOptions },
+  {
+    entry: 'helper-daemon/cli/main.ts',
+    out: 'coppice.mjs',
+    executable: true,
+    options: moduleOptions,
+  },
 ];
 
 async function buildProgram(program: Program): Promise<string> {
@@ -89,15 +99,35 @@ async function copyNativePackages(): Promise<void> {
   }
 }
 
-/** Builds everything; what is missing is said, what is broken throws. */
-export async function buildAll(): Promise<readonly string[]> {
+/**
+ * Builds every program whose output name starts with one of `wanted`, or all of them.
+ * @throws AggregateError after all had their turn, when some could not be built
+ */
+export async function buildAll(wanted: readonly string[] = []): Promise<readonly string[]> {
   await mkdir(dist, { recursive: true });
-  const [lines] = await Promise.all([Promise.all(programs.map(buildProgram)), copyNativePackages()]);
-  return lines;
+  await copyNativePackages();
+  const chosen = programs.filter(
+    ({ out }) => wanted.length === 0 || wanted.some((name) => out.startsWith(`${name}.`)),
+  );
+  const results = await Promise.allSettled(chosen.map(buildProgram));
+  const failures = results.filter((result) => result.status === 'rejected');
+  if (failures.length > 0) {
+    throw new AggregateError(
+      failures.map(({ reason }) => reason as unknown),
+      `${failures.length} of ${chosen.length} programs could not be built`,
+    );
+  }
+  return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const start = performance.now();
-  for (const line of await buildAll()) console.log(line);
-  console.log(`built in ${String(Math.round(performance.now() - start))} ms`);
+  try {
+    for (const line of await buildAll(process.argv.slice(2))) console.log(line);
+    console.log(`built in ${Math.round(performance.now() - start)} ms`);
+  } catch (error) {
+    // esbuild has already said what is wrong and where.
+    console.error(error instanceof AggregateError ? error.message : error);
+    process.exitCode = 1;
+  }
 }

@@ -10,7 +10,13 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { findDrift, type Generator } from './generate.ts';
 import { cargo, cargoTestCounts, type Crate } from './tools/cargo.ts';
-import { projectRoot, runNodeTool, runStep, type StepOutcome, type StepWork } from './tools/step.ts';
+import {
+  projectRoot,
+  runNodeTool,
+  runStep,
+  type StepOutcome,
+  type StepWork,
+} from './tools/step.ts';
 import { findForbiddenText } from './tools/trackedText.ts';
 
 type Lane = 'code' | 'rust';
@@ -86,8 +92,20 @@ const clippy = ['clippy', '--locked', '--all-targets', '--quiet', '--', '-D', 'w
 
 const lanes: Readonly<Record<Lane, readonly Check[]>> = {
   code: [
-    nodeTool('prettier', 'node_modules/prettier/bin/prettier.cjs', '--check', '--log-level=warn', '.'),
-    nodeTool('types (tsc)', 'node_modules/typescript/bin/tsc', '--incremental', '--tsBuildInfoFile', buildInfo),
+    nodeTool(
+      'prettier',
+      'node_modules/prettier/bin/prettier.cjs',
+      '--check',
+      '--log-level=warn',
+      '.',
+    ),
+    nodeTool(
+      'types (tsc)',
+      'node_modules/typescript/bin/tsc',
+      '--incremental',
+      '--tsBuildInfoFile',
+      buildInfo,
+    ),
     nodeTool('eslint', 'node_modules/eslint/bin/eslint.js', '--max-warnings=0', '.'),
     nodeTool('unused code (knip)', 'node_modules/knip/bin/knip.js', '--no-progress'),
     nodeTool('buf lint', 'node_modules/@bufbuild/buf/bin/buf', 'lint'),
@@ -106,7 +124,9 @@ const lanes: Readonly<Record<Lane, readonly Check[]>> = {
 };
 
 /** Runs the lanes side by side; every step runs whatever became of the others. */
-export async function runChecks(chosen: readonly Lane[] = ['code', 'rust']): Promise<StepOutcome[]> {
+export async function runChecks(
+  chosen: readonly Lane[] = ['code', 'rust'],
+): Promise<StepOutcome[]> {
   await mkdir(path.join(projectRoot, 'out'), { recursive: true });
   const all = await Promise.all(
     chosen.map(async (lane) => {
@@ -120,12 +140,16 @@ export async function runChecks(chosen: readonly Lane[] = ['code', 'rust']): Pro
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const words = process.argv.slice(2);
-  const chosen = (['code', 'rust'] as const).filter((lane) => words.length === 0 || words.includes(lane));
+  const chosen = (['code', 'rust'] as const).filter(
+    (lane) => words.length === 0 || words.includes(lane),
+  );
   const start = performance.now();
   const outcomes = await runChecks(chosen);
   const failed = outcomes.filter(({ ok }) => !ok);
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
-  console.log(`\n${outcomes.length - failed.length} of ${outcomes.length} checks passed in ${seconds} s`);
+  console.log(
+    `\n${outcomes.length - failed.length} of ${outcomes.length} checks passed in ${seconds} s`,
+  );
   for (const { name } of failed) console.log(`failed: ${name}`);
   if (failed.length > 0) process.exitCode = 1;
 }

@@ -26,13 +26,17 @@ export async function pickWorkspace(
     const key = typeof target === 'string' ? target : target.id;
     const found = all.find(({ workspace_id, name }) => workspace_id === key || name === key);
     if (found !== undefined) return found;
-    throw new CoppiceError({ code: 'not_found', message: `There is no workspace ${key} any more.` });
+    throw new CoppiceError({
+      code: 'not_found',
+      message: `There is no workspace ${key} any more.`,
+    });
   }
   const offered = all.filter(({ state }) => states?.includes(state) !== false);
   if (offered.length === 0) {
     throw new CoppiceError({
       code: 'not_found',
-      message: states === undefined ? 'There is no workspace.' : `No workspace is ${states.join(' or ')}.`,
+      message:
+        states === undefined ? 'There is no workspace.' : `No workspace is ${states.join(' or ')}.`,
       next: all.length === 0 ? 'Create one first.' : 'Look at the Workspaces view.',
     });
   }

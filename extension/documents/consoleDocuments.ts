@@ -8,9 +8,10 @@ import { plainText } from './plainText.ts';
 
 const scheme = 'coppice-console';
 
-export interface ConsoleDocuments extends vscode.Disposable {
+export interface ConsoleDocuments {
   /** Reads the console again the next time it is shown, and in editors that show it now. */
   refresh(uri: vscode.Uri): void;
+  dispose(): void;
 }
 
 export function consoleUri(workspace: WorkspaceSummary): vscode.Uri {

@@ -1,9 +1,6 @@
 /** Console output without what only a terminal understands. */
 
-// Escape sequences are control characters by nature.
-// eslint-disable-next-line no-control-regex
 const escapes = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[ -/]*[0-~])/g;
-// eslint-disable-next-line no-control-regex
 const controls = /[\u0000-\u0008\u000b-\u001f\u007f]/g;
 
 export function plainText(output: string): string {

@@ -30,6 +30,8 @@ export interface DaemonConnection {
    * @throws CoppiceError `daemon_unavailable`, `protocol_mismatch`, `permission_denied`
    */
   client(): Promise<CoppiceClient>;
+  /** The client as soon as there is one, without ever starting the daemon for it. */
+  whenConnected(): Promise<CoppiceClient>;
   /** Lets go of the present connection and makes a new one, for example to another socket. */
   reconnect(): Promise<void>;
   dispose(): void;
@@ -39,6 +41,7 @@ export function daemonConnection(options: ConnectionOptions): DaemonConnection {
   let state: ConnectionState = { kind: 'idle' };
   let attempt: Promise<CoppiceClient> | undefined;
   let stopWatching: (() => void) | undefined;
+  const waiting = new Set<(client: CoppiceClient) => void>();
   /** Raised whenever older work must no longer have an effect. */
   let generation = 0;
 
@@ -50,6 +53,9 @@ export function daemonConnection(options: ConnectionOptions): DaemonConnection {
       stopWatching = options.watchForDaemon(() => void recover(false).catch(() => undefined));
     }
     options.onState(next);
+    if (next.kind !== 'connected') return;
+    for (const resolve of waiting) resolve(next.client);
+    waiting.clear();
   }
 
   async function connectOnce(start: boolean, mine: number): Promise<CoppiceClient> {
@@ -93,6 +99,7 @@ export function daemonConnection(options: ConnectionOptions): DaemonConnection {
 
   function recover(announce: boolean): Promise<CoppiceClient> {
     return single(async (mine) => {
+      let lastError: unknown;
       if (announce) enter({ kind: 'connecting' });
       for (let count = 1; ; count += 1) {
         try {
@@ -108,7 +115,6 @@ export function daemonConnection(options: ConnectionOptions): DaemonConnection {
       }
     });
   }
-  let lastError: unknown;
 
   async function client(): Promise<CoppiceClient> {
     if (state.kind === 'connected') return state.client;
@@ -134,6 +140,10 @@ export function daemonConnection(options: ConnectionOptions): DaemonConnection {
   return {
     state: () => state,
     client,
+    async whenConnected() {
+      if (state.kind === 'connected') return state.client;
+      return await new Promise((resolve) => waiting.add(resolve));
+    },
     async reconnect() {
       letGo();
       await client();

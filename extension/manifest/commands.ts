@@ -25,7 +25,9 @@ export const commands = [
     id: 'coppice.workspace.create',
     title: 'Create Workspace…',
     icon: '$(add)',
-    menus: [{ menu: 'view/title', group: 'navigation@1', when: "coppice.connection == 'connected'" }],
+    menus: [
+      { menu: 'view/title', group: 'navigation@1', when: "coppice.connection == 'connected'" },
+    ],
   },
   {
     id: 'coppice.workspace.openTerminal',

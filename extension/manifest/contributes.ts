@@ -1,21 +1,16 @@
 /** The generated part of package.json; `node scripts/generate.ts` writes it, the checks compare it. */
 import { commands, type CommandSpec } from './commands.ts';
-import { connectionContext, containerId, terminalProfile, welcomes, workspacesView } from './views.ts';
+import { settings } from './settings.ts';
+import {
+  connectionContext,
+  containerId,
+  terminalProfile,
+  welcomes,
+  workspacesView,
+} from './views.ts';
 
 const category = 'Coppice';
 const icon = 'media/coppice.svg';
-
-export const settings = {
-  'coppice.socketPath': {
-    type: 'string',
-    default: '',
-    scope: 'machine',
-    markdownDescription:
-      'Socket of the Coppice daemon. Empty: your own daemon, started when it is needed. A daemon at another socket is never started by VS Code.',
-  },
-} as const;
-
-export type SettingName = keyof typeof settings;
 
 /** Manifest keys that are generated, by name. */
 export function generatedManifest(): Readonly<Record<string, unknown>> {
@@ -27,7 +22,8 @@ export function generatedManifest(): Readonly<Record<string, unknown>> {
     capabilities: {
       untrustedWorkspaces: {
         supported: 'limited',
-        description: 'In restricted mode the daemon and its socket cannot be changed by the folder.',
+        description:
+          'In restricted mode the daemon and its socket cannot be changed by the folder.',
         restrictedConfigurations: Object.keys(settings),
       },
       virtualWorkspaces: true,
@@ -69,7 +65,9 @@ function menu(name: string, list: readonly CommandSpec[]): readonly unknown[] {
       .filter((place) => place.menu === name)
       .map((place) => ({
         command: command.id,
-        when: [`view == ${workspacesView}`, ...(place.when === undefined ? [] : [place.when])].join(' && '),
+        when: [`view == ${workspacesView}`, ...(place.when === undefined ? [] : [place.when])].join(
+          ' && ',
+        ),
         group: place.group,
       })),
   );

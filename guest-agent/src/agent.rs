@@ -1,6 +1,7 @@
 //! What the services share: the identity of the machine and everything that outlives a conversation.
 
 use std::cell::Cell;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -24,13 +25,13 @@ pub struct Agent {
 }
 
 impl Agent {
-    pub fn new(generation: u64, power: Power) -> Rc<Agent> {
+    pub fn new(generation: u64, power: Power, cgroups: Option<&Path>) -> Rc<Agent> {
         Rc::new(Agent {
             generation: Cell::new(generation),
             expected: Cell::new(generation),
             boot_id: boot_id(),
             trimming: Cell::new(false),
-            processes: Processes::new(),
+            processes: Processes::new(cgroups),
             freezer: Freezer::default(),
             power,
         })

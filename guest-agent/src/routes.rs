@@ -6,7 +6,7 @@ use std::rc::Rc;
 use prost::Message;
 
 use crate::agent::Agent;
-use crate::gen::Method;
+use crate::gen::{self, Method};
 use crate::grpc::{Call, Code, Incoming, Outgoing, Status};
 use crate::{files, network, process, system};
 
@@ -29,19 +29,19 @@ async fn dispatch(agent: &Rc<Agent>, method: Method, call: Call) -> Result<(), S
     use Method::*;
     let processes = &agent.processes;
     match method {
-        SystemPing => unary(call, |_| system::ping()).await,
-        SystemGetInfo => unary(call, |_| system::get_info(agent)).await,
+        SystemPing => unary(call, |_: gen::PingRequest| system::ping()).await,
+        SystemGetInfo => unary(call, |_: gen::GetInfoRequest| system::get_info(agent)).await,
         SystemConfigure => unary(call, |request| system::configure(agent, request)).await,
-        SystemGetStats => unary(call, |_| system::get_stats()).await,
+        SystemGetStats => unary(call, |_: gen::GetStatsRequest| system::get_stats()).await,
         SystemSync => unary(call, |request| agent.freezer.sync(request)).await,
-        SystemThaw => unary(call, |_| agent.freezer.thaw()).await,
-        SystemGrowRoot => unary(call, |_| system::grow_root()).await,
+        SystemThaw => unary(call, |_: gen::ThawRequest| agent.freezer.thaw()).await,
+        SystemGrowRoot => unary(call, |_: gen::GrowRootRequest| system::grow_root()).await,
         SystemShutdown => unary(call, |request| agent.power.shutdown(request)).await,
 
         ProcessOpen => bidirectional(call, |i, o| process::open(processes, i, o)).await,
         ProcessStart => unary(call, |request| process::start(processes, request)).await,
         ProcessExec => unary(call, |request| process::exec(processes, request)).await,
-        ProcessList => unary(call, |_| process::list(processes)).await,
+        ProcessList => unary(call, |_: gen::ListProcessesRequest| process::list(processes)).await,
         ProcessGet => unary(call, |request| process::get(processes, request)).await,
         ProcessSignal => unary(call, |request| process::signal(processes, request)).await,
         ProcessRemove => unary(call, |request| process::remove(processes, request)).await,
@@ -62,7 +62,7 @@ async fn dispatch(agent: &Rc<Agent>, method: Method, call: Call) -> Result<(), S
         FileExtract => collecting(call, files::extract).await,
 
         NetworkTunnel => bidirectional(call, network::tunnel).await,
-        NetworkListListeners => unary(call, |_| network::list_listeners()).await,
+        NetworkListListeners => unary(call, |_: gen::ListListenersRequest| network::list_listeners()).await,
     }
 }
 

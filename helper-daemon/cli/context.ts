@@ -1,7 +1,8 @@
 /** What every command gets: where to print, how to reach the daemon, when to give up. */
 import { connectClient, type CoppiceClient } from '../client/client.ts';
 import { connectDaemon, daemonSocket } from '../client/startDaemon.ts';
-import { packageVersion } from '../client/version.ts';
+import { version } from '../system/version.ts';
+import type { Signals } from './signals.ts';
 import { noProgress, startProgress, type Progress } from './text/progressLine.ts';
 import { styleFor, type Style } from './text/style.ts';
 
@@ -12,6 +13,7 @@ export interface CliContext {
   readonly style: Style;
   /** Aborted by the first SIGINT or SIGTERM, unless a command takes these signals itself. */
   readonly signal: AbortSignal;
+  readonly signals: Signals;
   /** @param options.start false: do not start a daemon that is not running */
   connect(options?: { readonly start?: boolean }): Promise<CoppiceClient>;
   /** A result, on stdout. */
@@ -25,7 +27,7 @@ export interface CliContext {
 export interface ContextSettings {
   readonly json: boolean;
   readonly quiet: boolean;
-  readonly signal: AbortSignal;
+  readonly signals: Signals;
 }
 
 export function createContext(settings: ContextSettings): CliContext {
@@ -33,7 +35,8 @@ export function createContext(settings: ContextSettings): CliContext {
   return {
     json: settings.json,
     quiet: settings.quiet,
-    signal: settings.signal,
+    signal: settings.signals.aborted,
+    signals: settings.signals,
     style: styleFor(process.stdout),
     connect: (options) => connect(silent, options?.start !== false),
     print(text) {
@@ -50,7 +53,7 @@ export function createContext(settings: ContextSettings): CliContext {
 }
 
 async function connect(silent: boolean, start: boolean): Promise<CoppiceClient> {
-  const identity = { name: 'coppice-cli', version: packageVersion() };
+  const identity = { name: 'coppice-cli', version: version };
   if (!start) return await connectClient(daemonSocket().path, identity);
   let progress = noProgress;
   try {

@@ -13,6 +13,18 @@ export class UsageError extends Error {
   }
 }
 
+/** Somebody ended this with a signal; nothing more is known of what was under way. */
+export class GaveUp extends CoppiceError {
+  readonly exitCode: number;
+  constructor(exitCode: number) {
+    super({
+      code: 'cancelled',
+      message: 'Gave up on the command; it is killed with everything it started.',
+    });
+    this.exitCode = exitCode;
+  }
+}
+
 /** @returns the exit code that goes with it */
 export function reportFailure(error: unknown, json: boolean): number {
   const usage = error instanceof UsageError;
@@ -22,7 +34,8 @@ export function reportFailure(error: unknown, json: boolean): number {
   if (json) process.stdout.write(`${JSON.stringify({ error: body })}\n`);
   else writeFailure(body);
   if (usage) return exitCodes.usage;
-  return error instanceof CoppiceError && error.code === 'cancelled'
+  if (error instanceof GaveUp) return error.exitCode;
+  return body.code === 'cancelled'
     ? exitCodes.signalBase + 2
     : exitCodes.failed;
 }

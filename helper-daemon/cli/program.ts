@@ -1,12 +1,14 @@
 /** Commander from command specs: parsing, help and errors in one style. */
 import { Argument, Command, CommanderError, Option } from 'commander';
-import { packageVersion } from '../client/version.ts';
+import { version } from '../system/version.ts';
 import type { CommandSpec, FlagSpec, FlagValue, Invocation } from './commandSpec.ts';
 import { UsageError } from './failure.ts';
 
 export interface Match {
   readonly spec: CommandSpec;
   readonly invocation: Invocation;
+  readonly json: boolean;
+  readonly quiet: boolean;
 }
 
 export interface Program {
@@ -28,7 +30,7 @@ const groupSummaries: Readonly<Record<string, string>> = {
 export function buildProgram(specs: readonly CommandSpec[]): Program {
   const root = styled(new Command('coppice'))
     .usage('<command> [options]')
-    .version(packageVersion(), '--version', 'Print the version')
+    .version(version, '--version', 'Print the version')
     .description('Disposable Linux machines for people and coding agents.');
   addCommonFlags(root);
   let match: Match | undefined;
@@ -37,7 +39,13 @@ export function buildProgram(specs: readonly CommandSpec[]): Program {
     for (const words of [spec.words, ...(spec.aliases ?? [])]) {
       const command = commandAt(root, words, spec, words !== spec.words);
       command.action(() => {
-        match = { spec, invocation: { ...valuesOf(spec, command), rest } };
+        const { json, quiet, ...flags } = command.optsWithGlobals<Record<string, FlagValue>>();
+        match = {
+          spec,
+          invocation: { positionals: positionalsOf(spec, command), flags, rest },
+          json: json === true,
+          quiet: quiet === true,
+        };
       });
       restSpecs.set(command, spec);
     }
@@ -195,14 +203,13 @@ export function parseNumber(named: string, value: string, whole: boolean): numbe
   return number;
 }
 
-function valuesOf(spec: CommandSpec, command: Command): Omit<Invocation, 'rest'> {
-  const positionals = Object.fromEntries(
+function positionalsOf(spec: CommandSpec, command: Command): Invocation['positionals'] {
+  return Object.fromEntries(
     spec.positionals.map((positional, index) => [
       positional.key,
       command.processedArgs[index] as string | readonly string[] | undefined,
     ]),
   );
-  return { positionals, flags: command.opts() };
 }
 
 /** Cuts `argv` where the words of a remote command begin. */

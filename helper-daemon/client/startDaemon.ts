@@ -5,7 +5,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { setTimeout as delay } from 'node:timers/promises';
 import { CoppiceError } from '../../protocol/errors.ts';
-import { hostPaths } from '../system/paths.ts';
+import { hostPaths, userSocket } from '../system/paths.ts';
 import type { DetachedProcess } from '../system/run.ts';
 import { connectClient, type ClientIdentity, type CoppiceClient } from './client.ts';
 
@@ -24,14 +24,26 @@ export interface ConnectOptions {
   readonly onStart?: () => void;
 }
 
-/** Where to look for the daemon, and whether somebody chose that place. */
+/**
+ * Where to look for the daemon, and whether somebody chose that place: by name, or by running a system
+ * daemon that serves this user.
+ */
 export function daemonSocket(options: Pick<ConnectOptions, 'socketPath'> = {}): {
   readonly path: string;
   readonly chosen: boolean;
 } {
   const chosen = options.socketPath ?? process.env['COPPICE_SOCKET'];
   if (chosen !== undefined && chosen !== '') return { path: chosen, chosen: true };
+  const system = (process.env['COPPICE_HOME'] ?? '') === '' ? systemSocket() : undefined;
+  if (system !== undefined) return { path: system, chosen: true };
   return { path: hostPaths('user').socket, chosen: false };
+}
+
+function systemSocket(): string | undefined {
+  const paths = hostPaths('system');
+  const uid = process.getuid?.() ?? 0;
+  const socket = uid === 0 ? paths.socket : userSocket(paths, uid);
+  return existsSync(socket) ? socket : undefined;
 }
 
 /**

@@ -74,7 +74,7 @@ export type EndReason =
 
 export interface MachineEnd {
   readonly reason: EndReason;
-  /** One sentence for a person. */
+  /** For a person, without a full stop. */
   readonly detail: string;
   readonly consoleTail: string;
   readonly stderrTail: string;

@@ -103,15 +103,29 @@ function outcomeUnknown(call: string, reason: string): CoppiceError {
 const words: Readonly<Record<string, ErrorCode>> = {
   no_space: 'no_space',
   permission: 'permission_denied',
-  not_started: 'not_started',
-  user_unknown: 'not_started',
-  command_failed: 'command_failed',
+  too_large: 'limit_exceeded',
 };
 
-const fileWords: Readonly<Record<string, ErrorCode>> = {
-  not_found: 'file_not_found',
-  exists: 'file_exists',
+/** What else a service's words mean; a word that is not here says no more than its status. */
+const serviceWords: Readonly<Record<string, Readonly<Record<string, ErrorCode>>>> = {
+  FileService: { not_found: 'file_not_found', exists: 'file_exists' },
+  ProcessService: {
+    not_started: 'not_started',
+    user_unknown: 'not_started',
+    ended: 'wrong_state',
+    running: 'wrong_state',
+  },
+  NetworkService: { unknown_host: 'not_found' },
 };
+
+/** Code of a word that a service does not explain: `unavailable` there does not mean the agent itself. */
+const otherWord: Readonly<Record<string, ErrorCode>> = {
+  FileService: 'file_error',
+  NetworkService: 'guest_error',
+};
+
+/** Calls that start something: a missing directory or program means that nothing has run. */
+const starting: ReadonlySet<string> = new Set(['Exec', 'Start', 'Open']);
 
 const codes: Readonly<Record<number, ErrorCode>> = {
   [grpcCode.cancelled]: 'cancelled',
@@ -131,7 +145,7 @@ function statusError(
   name: MethodName,
 ): CoppiceError {
   const word = failure.word?.slice(0, 64);
-  const code = codeOf(failure.code, word, name.service);
+  const code = codeOf(failure.code, word, name, failure.message);
   return new CoppiceError({
     code,
     message: readable(failure.message) || `The machine refused ${name.method} without a reason.`,
@@ -146,15 +160,25 @@ function statusError(
   });
 }
 
-function codeOf(status: number, word: string | undefined, service: string): ErrorCode {
-  if (word !== undefined) {
-    const known = words[word];
-    if (known !== undefined) return known;
-    if (service === 'FileService') return fileWords[word] ?? 'file_error';
-    // A directory or program that is missing before anything ran; an unknown job has no word.
-    if (service === 'ProcessService') return 'not_started';
+function codeOf(
+  status: number,
+  word: string | undefined,
+  name: MethodName,
+  message: string,
+): ErrorCode {
+  if (word === undefined) return codes[status] ?? 'guest_error';
+  if (name.service === 'ProcessService' && starting.has(name.method)) {
+    // Open also attaches, and then it is the job that is missing.
+    if (word === 'not_found') return /^there is no process \d/.test(message) ? 'not_found' : 'not_started';
+    if (word === 'permission') return 'not_started';
   }
-  return codes[status] ?? 'guest_error';
+  return (
+    words[word] ??
+    serviceWords[name.service]?.[word] ??
+    otherWord[name.service] ??
+    codes[status] ??
+    'guest_error'
+  );
 }
 
 /** The guest wrote it, so it may hold anything: no control characters, no novels. */

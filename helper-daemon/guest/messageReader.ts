@@ -3,6 +3,8 @@
 /** Largest message accepted from a guest. */
 export const messageLimit = 4 * 1024 * 1024;
 
+const smallMessage = 1024;
+
 export class MessageError extends Error {
   override readonly name = 'MessageError';
 }
@@ -31,9 +33,12 @@ export class MessageReader {
           deliver(Buffer.alloc(0));
           continue;
         }
+        if (rest.length === 0) return;
       }
       if (this.#bodyLength === 0 && rest.length >= this.#wanted) {
-        const message = rest.subarray(0, this.#wanted);
+        const view = rest.subarray(0, this.#wanted);
+        // A small view would keep the whole chunk in memory for as long as somebody keeps it.
+        const message = view.length <= smallMessage ? Buffer.from(view) : view;
         rest = rest.subarray(this.#wanted);
         this.#headerLength = 0;
         deliver(message);

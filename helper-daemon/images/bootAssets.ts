@@ -1,7 +1,7 @@
 /** Finds and checks the kernel and initramfs that every VM of this daemon boots. */
 import { access, readFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { cacheDir } from './cacheDir.ts';
 import { verifyFile } from './fileDigest.ts';
 import { bootAssetsMissing } from './imageErrors.ts';

@@ -9,7 +9,7 @@ import {
   type CancellationToken,
   type MessageConnection,
 } from 'vscode-jsonrpc/node';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { asCoppiceError, CoppiceError } from '../../protocol/errors.ts';
 import type { EventEnvelope, SubscribeResult } from '../../protocol/events.ts';
 import { isOperationName, operations, type OperationName } from '../../protocol/operations.ts';

@@ -1,5 +1,5 @@
 /** Turns what zod says into one sentence a person can act on. */
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { CoppiceError } from '../../protocol/errors.ts';
 
 export function describeInvalidInput(operation: string, error: z.ZodError): CoppiceError {

@@ -1,5 +1,5 @@
 /** The shapes that workspace operations and events share. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { limits } from '../limits.ts';
 
 export const workspaceStates = [

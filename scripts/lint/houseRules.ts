@@ -32,7 +32,10 @@ export const exportRule: Rule.RuleModule = {
           (item) => item.type === 'ExportNamedDeclaration' && item.source != null,
         );
         if (reexports.length > 0 && reexports.length === node.body.length) {
-          context.report({ node, message: 'No barrels: this file only passes on what others define.' });
+          context.report({
+            node,
+            message: 'No barrels: this file only passes on what others define.',
+          });
         }
       },
     };

@@ -29,7 +29,9 @@ function problemWithFile(file: string, target: string): string | undefined {
   if (freeFolders.some((folder) => isWithin(file, folder))) return undefined;
   const from = layerOf(file);
   const to = layerOf(target);
-  if (from === undefined) return `${file} is in no layer: enter its folder in scripts/lint/layers.ts.`;
+  if (from === undefined) {
+    return `${file} is in no layer: enter its folder in scripts/lint/layers.ts.`;
+  }
   if (to === undefined) return `${target} is in no layer that ${from} may import.`;
   if (from === to || layers[from]?.uses.includes(to) === true) return undefined;
   return `${from} must not import ${to}: layers call downwards only (scripts/lint/layers.ts).`;

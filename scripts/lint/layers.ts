@@ -22,7 +22,8 @@ export const layers: Readonly<Record<string, Layer>> = {
   'helper-daemon/mcp': { uses: [...base, 'helper-daemon/client'] },
   'helper-daemon/client': { uses: base },
 
-  'helper-daemon/main.ts': {
+  'helper-daemon/main.ts': { uses: [...base, 'helper-daemon/daemon.ts'] },
+  'helper-daemon/daemon.ts': {
     uses: [
       ...base,
       'helper-daemon/server',

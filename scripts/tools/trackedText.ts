@@ -15,22 +15,34 @@ interface Rule {
 const rules: readonly Rule[] = [
   {
     what: "a path of one developer's machine",
-    pattern: new RegExp(['(?:^|[^\\w./-])/(?:work', 'home/(?!coppice|user|dev)\\w+|Users/\\w+)/'].join('|')),
+    pattern: new RegExp(
+      ['(?:^|[^\\w./-])/(?:work', 'home/(?!coppice|user|dev)\\w+|Users/\\w+)/'].join('|'),
+    ),
   },
   {
     what: 'the address of a package registry',
-    pattern: new RegExp(['registry\\.np', 'mjs\\.org|proxy\\.golang', '\\.org|index\\.crates', '\\.io'].join('')),
+    pattern: new RegExp(
+      ['registry\\.np', 'mjs\\.org|proxy\\.golang', '\\.org|index\\.crates', '\\.io'].join(''),
+    ),
   },
-  { what: 'a resolved registry URL', pattern: /"resolved"\s*:/, files: /(^|\/)package-lock\.json$/ },
+  {
+    what: 'a resolved registry URL',
+    pattern: /"resolved"\s*:/,
+    files: /(^|\/)package-lock\.json$/,
+  },
 ];
 
 const binary = /\.(png|jpg|gif|ico|woff2?|zst|gz|qcow2|bin)$/;
 
 /** Offending lines as `file:line: what`. */
 export async function findForbiddenText(): Promise<readonly string[]> {
-  const { stdout } = await run('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
-    cwd: projectRoot,
-  });
+  const { stdout } = await run(
+    'git',
+    ['ls-files', '-z', '--cached', '--others', '--exclude-standard'],
+    {
+      cwd: projectRoot,
+    },
+  );
   const found: string[] = [];
   for (const file of stdout.split('\0')) {
     if (file === '' || binary.test(file)) continue;

@@ -102,6 +102,9 @@ async function offerTerminal(
 ): Promise<void> {
   const open = 'Open Terminal';
   const seconds = (bootMs / 1000).toFixed(1);
-  const answer = await vscode.window.showInformationMessage(`${name} is up after ${seconds} s.`, open);
+  const answer = await vscode.window.showInformationMessage(
+    `${name} is up after ${seconds} s.`,
+    open,
+  );
   if (answer === open) services.terminals.open(id, name);
 }

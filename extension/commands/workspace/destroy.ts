@@ -10,7 +10,10 @@ export async function destroyWorkspace(services: Services, target?: unknown): Pr
   const confirm = 'Destroy';
   const answer = await vscode.window.showWarningMessage(
     `Destroy ${workspace.name}?`,
-    { modal: true, detail: 'The machine is stopped and its disk is deleted. This cannot be undone.' },
+    {
+      modal: true,
+      detail: 'The machine is stopped and its disk is deleted. This cannot be undone.',
+    },
     confirm,
   );
   if (answer !== confirm) return;

@@ -1,6 +1,9 @@
 /** One workspace in the tree. */
 import * as vscode from 'vscode';
-import type { WorkspaceState, WorkspaceSummary } from '../../../protocol/operations/workspaceModel.ts';
+import type {
+  WorkspaceState,
+  WorkspaceSummary,
+} from '../../../protocol/operations/workspaceModel.ts';
 
 /** What commands get when they are called on a row; stable for as long as the workspace exists. */
 export interface WorkspaceNode {
@@ -67,7 +70,10 @@ function iconOf(workspace: WorkspaceSummary): vscode.ThemeIcon {
     return new vscode.ThemeIcon('warning', new vscode.ThemeColor('list.warningForeground'));
   }
   const [icon, colour] = stateIcons[workspace.state];
-  return new vscode.ThemeIcon(icon, colour === undefined ? undefined : new vscode.ThemeColor(colour));
+  return new vscode.ThemeIcon(
+    icon,
+    colour === undefined ? undefined : new vscode.ThemeColor(colour),
+  );
 }
 
 /** `workspace+running+problem`: menus match single flags. */
@@ -81,7 +87,9 @@ function tooltipOf(workspace: WorkspaceSummary): vscode.MarkdownString {
   const { vcpus, memory_mb, disk_gb } = workspace.resources;
   const text = new vscode.MarkdownString('', true);
   text.appendMarkdown(`**${escape(workspace.name)}** · ${workspace.state}\n\n`);
-  if (workspace.problem !== null) text.appendMarkdown(`$(warning) ${escape(workspace.problem)}\n\n`);
+  if (workspace.problem !== null) {
+    text.appendMarkdown(`$(warning) ${escape(workspace.problem)}\n\n`);
+  }
   const rows = [
     ['Image', workspace.base_image],
     ['Size', `${vcpus} CPU, ${memoryText(memory_mb)} memory, ${disk_gb} GB disk`],
@@ -90,7 +98,9 @@ function tooltipOf(workspace: WorkspaceSummary): vscode.MarkdownString {
     ...(workspace.ephemeral ? [['Lives', 'until the client that made it goes away']] : []),
   ];
   text.appendMarkdown('| | |\n|---|---|\n');
-  for (const [label = '', value = ''] of rows) text.appendMarkdown(`| ${label} | ${escape(value)} |\n`);
+  for (const [label = '', value = ''] of rows) {
+    text.appendMarkdown(`| ${label} | ${escape(value)} |\n`);
+  }
   return text;
 }
 

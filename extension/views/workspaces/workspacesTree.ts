@@ -5,10 +5,10 @@ import type { ModelChange, WorkspaceModel } from '../../helper/workspaceModel.ts
 import { connectionContext, workspacesView, type ConnectionKey } from '../../manifest/views.ts';
 import { workspaceItem, type WorkspaceNode } from './workspaceNode.ts';
 
-export interface WorkspacesTree extends vscode.Disposable {
+export interface WorkspacesTree {
   onModelChange(change: ModelChange): void;
   onConnectionState(state: ConnectionState): void;
-  reveal(id: string): Promise<void>;
+  dispose(): void;
 }
 
 export function workspacesTree(daemon: DaemonConnection, model: WorkspaceModel): WorkspacesTree {
@@ -32,9 +32,7 @@ export function workspacesTree(daemon: DaemonConnection, model: WorkspaceModel):
       },
       getTreeItem(node) {
         const workspace = model.get(node.id);
-        return workspace === undefined
-          ? new vscode.TreeItem('')
-          : workspaceItem(node, workspace);
+        return workspace === undefined ? new vscode.TreeItem('') : workspaceItem(node, workspace);
       },
       getParent: () => undefined,
     },
@@ -55,9 +53,6 @@ export function workspacesTree(daemon: DaemonConnection, model: WorkspaceModel):
       const reconnecting = state.kind === 'connecting' && model.list().length > 0;
       view.message = reconnecting ? 'Connecting to the Coppice daemon again…' : '';
       changed.fire(undefined);
-    },
-    async reveal(id) {
-      if (model.get(id) !== undefined && view.visible) await view.reveal(nodeOf(id), { select: true });
     },
     dispose() {
       view.dispose();

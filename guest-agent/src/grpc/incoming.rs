@@ -18,6 +18,9 @@ pub struct Incoming<M> {
     queue: Fragments,
     /// Given out, to be granted to the peer again with the next call.
     owed: usize,
+    /// Length of the message that is coming in. It lives here so that a wait may be given up and
+    /// taken up again.
+    length: Option<usize>,
     /// Granted while a large message was still coming in.
     early: usize,
     message: PhantomData<M>,
@@ -27,7 +30,7 @@ impl<M: Message + Default> Incoming<M> {
     pub fn new(mut body: RecvStream) -> Incoming<M> {
         let flow = body.flow_control().clone();
         let queue = Fragments::default();
-        Incoming { body, flow, queue, owed: 0, early: 0, message: PhantomData }
+        Incoming { body, flow, queue, owed: 0, length: None, early: 0, message: PhantomData }
     }
 
     /// The next message, None at the end of the stream.
@@ -61,13 +64,17 @@ impl<M: Message + Default> Incoming<M> {
     async fn next_sized(&mut self) -> Result<Option<(M, usize)>, Status> {
         let owed = std::mem::take(&mut self.owed);
         self.release(owed);
-        let Some(length) = self.header().await? else { return Ok(None) };
+        if self.length.is_none() {
+            self.length = self.header().await?;
+        }
+        let Some(length) = self.length else { return Ok(None) };
         while self.queue.remaining() < length {
             if !self.more(length).await? {
                 return Err(Status::invalid("the request ends within a message"));
             }
         }
-        let message = M::decode(self.queue.by_ref().take(length))
+        self.length = None;
+        let message = M::decode((&mut self.queue).take(length))
             .map_err(|error| Status::invalid(format!("the request cannot be decoded: {error}")))?;
         let size = length + 5;
         let granted = size.min(self.early);

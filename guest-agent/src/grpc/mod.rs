@@ -7,7 +7,7 @@ mod incoming;
 mod server;
 mod status;
 
-pub use bulk::{field_prefix, Bulk, BULK_BYTES};
+pub use bulk::{field_prefix, Bulk, Filled, BULK_BYTES};
 pub use call::{Call, Outgoing};
 pub use incoming::Incoming;
 pub use server::serve;

@@ -57,6 +57,13 @@ async fn send_output(
 ) -> Result<(), Status> {
     let mut bulk = Bulk::default();
     loop {
+        let exited = *process.exited.borrow();
+        // What a job's daemons write after its end is not waited for.
+        if let Some(end) = exited {
+            if cursors[STDOUT] >= end.stdout_bytes && cursors[STDERR] >= end.stderr_bytes {
+                return outgoing.send(&ProcessOutput { output: Some(Output::Exited(end)) }).await;
+            }
+        }
         let mut sent = false;
         for stream in [STDOUT, STDERR] {
             // First room at the peer, then the bytes: so nothing is taken that cannot be sent.
@@ -77,7 +84,7 @@ async fn send_output(
         if sent {
             continue;
         }
-        if let Some(exited) = *process.exited.borrow() {
+        if let Some(exited) = exited {
             return outgoing.send(&ProcessOutput { output: Some(Output::Exited(exited)) }).await;
         }
         let news = |process: &Process| {
@@ -102,7 +109,7 @@ fn chunk(
         out.copy_from_slice(piece);
         Ok::<_, std::convert::Infallible>(out.len())
     });
-    let Ok(Some(filled)) = copied;
+    let filled = copied.ok().flatten()?;
     let next = offset + filled.len() as u64;
     Some((frame(filled, stream, offset), next))
 }

@@ -82,7 +82,7 @@ impl Drop for Leash {
     fn drop(&mut self) {
         let process = &self.0;
         process.owner.set(None);
-        process.room.notify_one();
+        process.room.notify_waiters();
         if process.is_running() && !process.keep {
             process.tree.kill();
         }

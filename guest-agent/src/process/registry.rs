@@ -79,7 +79,9 @@ impl Processes {
         let spawned = match spawn(&launch, cgroup.as_ref(), null.as_raw_fd()) {
             Ok(spawned) => spawned,
             Err(status) => {
-                cgroup.inspect(|cgroup| drop(cgroup.remove()));
+                if let Some(cgroup) = cgroup {
+                    cgroup.remove();
+                }
                 return Err(status);
             }
         };
@@ -138,12 +140,6 @@ impl Processes {
         } else if let Some(entry) = all.get_mut(&process.id) {
             entry.finished = Some(Instant::now());
         }
-    }
-
-    /// Removes a kept job's cgroup once its last daemon has gone. As long as that lives it is only
-    /// looked at when the job is removed or forgotten.
-    pub fn clean_later(&self, process: &Process) {
-        process.tree.clean();
     }
 
     pub fn get(&self, id: u64) -> Result<Rc<Process>, Status> {

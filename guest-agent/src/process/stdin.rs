@@ -12,6 +12,8 @@ use tokio::io::Interest;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use crate::watched::watch;
+
 /// A client is slowed down beyond this; signals and resizes that it sends before overtake the bytes.
 const QUEUE_BYTES: usize = 1 << 20;
 const END_OF_TRANSMISSION: Bytes = Bytes::from_static(&[4]);
@@ -27,7 +29,7 @@ pub struct Stdin {
 
 impl Stdin {
     pub fn new(fd: OwnedFd, terminal: bool) -> io::Result<Rc<Stdin>> {
-        let fd = AsyncFd::with_interest(fd, Interest::WRITABLE)?;
+        let fd = watch(fd, Interest::WRITABLE)?;
         let stdin = Rc::new(Stdin {
             queue: RefCell::default(),
             queued: Cell::new(0),

@@ -2,12 +2,11 @@
 
 use std::future::Future;
 use std::io::{self, IoSliceMut};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::io::unix::AsyncFd;
 use tokio::io::Interest;
 use tokio::time::{sleep, Instant};
 
@@ -15,6 +14,7 @@ use super::process::{Process, STDERR, STDOUT};
 use super::registry::Processes;
 use super::spawn::{reap, Ended};
 use crate::gen::Exited;
+use crate::watched::watch;
 
 /// After the leader's end: output that keeps coming is awaited until there was none for this long, and
 /// never longer than the second, for a descendant may hold the pipes for ever.
@@ -80,16 +80,17 @@ pub async fn supervise(
     processes.ended(&process);
 
     if !process.keep {
-        end_tree(&process).await;
-    } else if !at_end {
+        // Its logs live until its client has read them.
+        return end_tree(&process).await;
+    }
+    if !at_end {
         // A daemon that a job left behind may go on writing: nobody is blocked by it.
         drained.await;
     }
     process.logs.iter().for_each(|log| log.borrow_mut().settle());
     process.changed.notify_waiters();
-    if process.keep {
-        processes.clean_later(&process);
-    }
+    // As long as a daemon lives in it this is tried again only when the job is forgotten.
+    process.tree.clean();
 }
 
 async fn expire(timeout: Option<Duration>) {
@@ -100,8 +101,7 @@ async fn expire(timeout: Option<Duration>) {
 }
 
 async fn leader_ended(process: &Process) {
-    let pidfd = process.tree.pidfd.as_raw_fd();
-    let Ok(watched) = AsyncFd::with_interest(pidfd, Interest::READABLE) else { return };
+    let Ok(watched) = watch(process.tree.pidfd.as_fd(), Interest::READABLE) else { return };
     // It stays readable, so this never waits for something that has happened already.
     let _ = watched.readable().await;
 }
@@ -152,7 +152,7 @@ fn drain_all(process: &Rc<Process>, outputs: Vec<OwnedFd>) -> impl Future<Output
 /// Until the end of one stream.
 async fn drain(process: &Process, stream: usize, fd: Option<OwnedFd>) {
     let Some(fd) = fd else { return };
-    let Ok(fd) = AsyncFd::with_interest(fd, Interest::READABLE) else { return };
+    let Ok(fd) = watch(fd, Interest::READABLE) else { return };
     loop {
         let limit = loop {
             let moved = process.room.notified();

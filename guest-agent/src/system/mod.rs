@@ -15,3 +15,8 @@ pub use grow::grow_root;
 pub use info::{boot_id, get_info, ping};
 pub use power::Power;
 pub use stats::get_stats;
+
+/// All memory of the machine.
+pub fn memory_bytes() -> u64 {
+    procfs::memory().0
+}

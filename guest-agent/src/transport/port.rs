@@ -8,40 +8,34 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{ready, Context, Poll};
 
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
+use crate::watched::watch;
+
 /// The driver takes at most this much in one write.
 const WRITE_BYTES: usize = 32 << 10;
 
-/// Only borrows the descriptor, so that it can be registered again.
-struct Borrowed(RawFd);
-
-impl AsRawFd for Borrowed {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0
-    }
-}
-
 pub struct Port {
-    ready: Option<AsyncFd<Borrowed>>,
+    ready: Option<AsyncFd<Arc<File>>>,
     gather: Vec<u8>,
-    file: File,
+    file: Arc<File>,
 }
 
 impl Port {
     /// `file` must have been opened O_NONBLOCK.
     pub fn new(file: File) -> Port {
-        Port { ready: None, gather: Vec::new(), file }
+        Port { ready: None, gather: Vec::new(), file: Arc::new(file) }
     }
 
     /// Waits until a host is connected, and forgets the hang-up of the one before.
     pub async fn connected(&mut self) -> io::Result<()> {
         self.ready = None;
         if self.hung_up() {
-            let changes = AsyncFd::with_interest(watch(self.file.as_raw_fd())?, Interest::READABLE)?;
+            let changes = watch(state_changes(self.file.as_raw_fd())?, Interest::READABLE)?;
             while self.hung_up() {
                 let mut guard = changes.readable().await?;
                 drain(guard.get_inner().as_raw_fd());
@@ -54,7 +48,7 @@ impl Port {
     /// Forgets a hang-up that came before the hello just read.
     pub fn register(&mut self) -> io::Result<()> {
         self.ready = None;
-        self.ready = Some(AsyncFd::new(Borrowed(self.file.as_raw_fd()))?);
+        self.ready = Some(watch(self.file.clone(), Interest::READABLE | Interest::WRITABLE)?);
         Ok(())
     }
 
@@ -65,7 +59,7 @@ impl Port {
         poll.revents & libc::POLLHUP != 0
     }
 
-    fn ready(&self) -> io::Result<&AsyncFd<Borrowed>> {
+    fn ready(&self) -> io::Result<&AsyncFd<Arc<File>>> {
         self.ready.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
@@ -185,7 +179,7 @@ fn read(fd: RawFd, out: &mut ReadBuf<'_>) -> io::Result<usize> {
 }
 
 /// An epoll that becomes readable whenever the port's state changes.
-fn watch(fd: RawFd) -> io::Result<OwnedFd> {
+fn state_changes(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: plain system calls on descriptors that are open.
     unsafe {
         let epoll = libc::epoll_create1(libc::EPOLL_CLOEXEC);

@@ -8,6 +8,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
+use crate::watched::watch;
+
 pub struct VsockListener(AsyncFd<OwnedFd>);
 
 impl VsockListener {
@@ -28,7 +30,7 @@ impl VsockListener {
             if libc::bind(fd, (&raw const address).cast(), size) < 0 || libc::listen(fd, 16) < 0 {
                 return Err(io::Error::last_os_error());
             }
-            Ok(VsockListener(AsyncFd::with_interest(socket, Interest::READABLE)?))
+            Ok(VsockListener(watch(socket, Interest::READABLE)?))
         }
     }
 

@@ -1,5 +1,5 @@
 /** The fields of an operation's input, as the command line sees them. Everything comes from the schema. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Operation } from '../../../protocol/operation.ts';
 import type { FlagKind } from '../commandSpec.ts';
 

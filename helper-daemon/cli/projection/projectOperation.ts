@@ -105,8 +105,6 @@ function inputOf(
   invocation: Invocation,
 ): Record<string, unknown> {
   const input: Record<string, unknown> = { ...invocation.flags };
-  delete input['json'];
-  delete input['quiet'];
   const fields = fieldsOf(operation);
   for (const name of cli.positionals ?? []) {
     const value = invocation.positionals[name];

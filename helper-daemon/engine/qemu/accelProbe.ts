@@ -59,11 +59,12 @@ export async function runProbe(
     await fsp.writeFile(rom, probeRom());
     const child = spawnDetached(program, probeArguments(rom, accelerator), { inheritEnv: false });
     const startTime = readProcessStat(child.pid)?.startTime ?? '';
-    const timer = setTimeout(() => {
+    // An interval, because a detached child alone does not keep a short-lived caller waiting.
+    const timer = setInterval(() => {
       signalProcess({ pid: child.pid, startTime, executable: program }, 'SIGKILL');
     }, deadlineMs);
     const { code } = await child.exited;
-    clearTimeout(timer);
+    clearInterval(timer);
     return code === probePassed;
   } finally {
     await fsp.rm(dir, { recursive: true, force: true });

@@ -24,15 +24,15 @@ export function describeEnd(
       return { reason: 'panic', detail: `The kernel of the machine panicked: ${panic}` };
     }
     if (facts.guestLeft === 'internal-error') {
-      return { reason: 'crashed', detail: 'The accelerator could not run the machine any further.' };
+      return { reason: 'crashed', detail: 'The accelerator could not run the machine any further' };
     }
-    return { reason: 'shutdown', detail: 'The machine shut down.' };
+    return { reason: 'shutdown', detail: 'The machine shut down' };
   }
   if (facts.killed !== undefined) return { reason: 'killed', detail: facts.killed };
   if (facts.unresponsive === true) {
-    return { reason: 'crashed', detail: 'The monitor of the machine stopped answering and was ended.' };
+    return { reason: 'crashed', detail: 'The monitor of the machine stopped answering and was ended' };
   }
-  return { reason: 'crashed', detail: `The monitor of the machine ${exitText(facts.exit)}.` };
+  return { reason: 'crashed', detail: `The monitor of the machine ${exitText(facts.exit)}` };
 }
 
 export function panicLine(consoleText: string): string | undefined {

@@ -12,7 +12,6 @@ import type {
   MachineIdentity,
   MachineSpec,
   MachineTransport,
-  RunRecord,
   TransportAddress,
 } from '../machine.ts';
 import { readProcessStat, signalProcess } from '../processIdentity.ts';
@@ -22,7 +21,7 @@ import { confined } from './confinement.ts';
 import { findRun } from './findRun.ts';
 import { microvm } from './machineFacts.ts';
 import { findProgram, readTscKhz } from './program.ts';
-import { attachMachine, endProcess } from './qemuMachine.ts';
+import { attachMachine, endProcess, exitOf } from './qemuMachine.ts';
 import { connectQmp } from './qmp.ts';
 import { runFiles } from './runFiles.ts';
 import { createStderrPipe, openStderrPipe, type StderrPipe } from './stderrPipe.ts';
@@ -32,7 +31,7 @@ export interface QemuEngineOptions {
   readonly accelCache: string;
   /** COPPICE_ACCEL. */
   readonly accelerator?: string | undefined;
-  /** System mode: put every machine into a cgroup below this one. */
+  /** System mode: cgroup below which every machine gets one of its own. */
   readonly cgroupParent?: string;
   /** QEMU's program, where it is not the one on PATH. */
   readonly program?: string;
@@ -47,6 +46,7 @@ const monitorMb = 192;
 
 export function createQemuEngine(options: QemuEngineOptions): Engine {
   const facts = microvm;
+  const { cgroupParent } = options;
   let program: string | undefined;
   const findQemu = (): string => (program ??= findProgram(options.program ?? facts.program));
   let tscKhz: Promise<number | undefined> | undefined;
@@ -67,8 +67,8 @@ export function createQemuEngine(options: QemuEngineOptions): Engine {
         ...(khz === undefined ? {} : { tscKhz: khz }),
         ...(vhostFd === undefined ? {} : { vhostFd: 3 }),
       });
-      if (options.cgroupParent !== undefined) {
-        createCgroup(cgroupHost(), options.cgroupParent, spec.runId, limitsOf(spec));
+      if (cgroupParent !== undefined) {
+        createCgroup(cgroupHost(), cgroupParent, spec.runId, limitsOf(spec));
       }
       const command = confined(executable, args, spec);
       const child = spawnDetached(command.file, command.args, {
@@ -84,8 +84,8 @@ export function createQemuEngine(options: QemuEngineOptions): Engine {
       };
       try {
         recordIdentity(identity);
-        if (options.cgroupParent !== undefined) {
-          enterCgroup(cgroupHost(), options.cgroupParent, spec.runId, child.pid);
+        if (cgroupParent !== undefined) {
+          enterCgroup(cgroupHost(), cgroupParent, spec.runId, child.pid);
         }
         await waitForControl(spec, child, stderr.pipe, options.startTimeoutMs ?? 15_000);
         return await attachMachine({
@@ -97,7 +97,7 @@ export function createQemuEngine(options: QemuEngineOptions): Engine {
         });
       } catch (error) {
         signalProcess(identity, 'SIGKILL');
-        await child.exited;
+        await exitOf(child.exited);
         throw bootFailed(error, await stderr.pipe.drain(200));
       }
     } finally {
@@ -123,8 +123,8 @@ export function createQemuEngine(options: QemuEngineOptions): Engine {
         return await start(spec, recordIdentity, stderr);
       } catch (error) {
         stderr.pipe.close();
-        if (options.cgroupParent !== undefined) {
-          await removeCgroup(cgroupHost(), options.cgroupParent, spec.runId);
+        if (cgroupParent !== undefined) {
+          await removeCgroup(cgroupHost(), cgroupParent, spec.runId);
         }
         throw error;
       } finally {
@@ -159,8 +159,8 @@ export function createQemuEngine(options: QemuEngineOptions): Engine {
         await endProcess(identity, qmp);
         qmp?.close();
       }
-      if (options.cgroupParent !== undefined) {
-        await removeCgroup(cgroupHost(), options.cgroupParent, run.runId);
+      if (cgroupParent !== undefined) {
+        await removeCgroup(cgroupHost(), cgroupParent, run.runId);
       }
       await fsp.rm(run.runDir, { recursive: true, force: true });
     },

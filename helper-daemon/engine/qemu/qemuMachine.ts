@@ -98,7 +98,7 @@ class QemuMachine implements Machine {
   }
 
   async powerOff(): Promise<void> {
-    this.#facts.killed ??= 'It was powered off.';
+    this.#facts.killed ??= 'It was powered off';
     await this.#finish();
   }
 
@@ -137,7 +137,7 @@ class QemuMachine implements Machine {
       // `guest` is false for quit and for signals to the monitor.
       if (data['guest'] === true) this.#facts.guestLeft = String(data['reason']);
       else if (data['reason'] === 'host-signal') {
-        this.#facts.killed ??= 'A signal on the host ended it.';
+        this.#facts.killed ??= 'A signal on the host ended it';
       }
       void this.#finish().catch(() => undefined);
     } else if (event === 'BLOCK_IO_ERROR' && data['action'] === 'stop') {
@@ -211,13 +211,23 @@ class QemuMachine implements Machine {
     await this.#console.drain(this.#qmp);
     await endProcess(this.identity, this.#qmp);
     this.#qmp?.close();
-    // The exit status arrives a moment after the process has gone.
-    if (this.#parts.exited !== undefined) this.#facts.exit = await this.#parts.exited;
+    const exit = await exitOf(this.#parts.exited);
+    if (exit !== undefined) this.#facts.exit = exit;
     const stderrTail = (await this.#parts.stderr?.drain(500)) ?? '';
     const consoleTail = await this.#console.text();
     this.#listeners.clear();
     this.#settle({ ...describeEnd(this.#facts, consoleTail), consoleTail, stderrTail });
   }
+}
+
+/** The exit status arrives a moment after the process has gone. */
+export async function exitOf<T>(exited: Promise<T> | undefined): Promise<T | undefined> {
+  if (exited === undefined) return undefined;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), 2_000);
+  });
+  return Promise.race([exited, late]).finally(() => clearTimeout(timer));
 }
 
 /** @throws CoppiceError `internal` when not even SIGKILL ends it */

@@ -1,6 +1,7 @@
 /** From a reference to the guest's services, with the errors of the guest made ours. */
-import type { CallOptions } from '@connectrpc/connect';
+
 import { toCoppiceError } from '../../guest/errors.ts';
+import type { CallOptions } from '../../guest/grpc.ts';
 import type { GuestClients } from '../../guest/guestLink.ts';
 import { resolveWorkspace } from '../../workspaces/resolve.ts';
 import type { WorkspaceServices } from '../../workspaces/services.ts';

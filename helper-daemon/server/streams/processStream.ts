@@ -3,7 +3,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import { asCoppiceError, CoppiceError } from '../../../protocol/errors.ts';
 import { terminalSize } from '../../../protocol/operations/process.ts';
 import { frameType, type Frame } from '../../../protocol/stream.ts';
-import { z } from 'zod';
+import * as z from 'zod';
 import { toCoppiceError } from '../../guest/errors.ts';
 import type { ProcessInputSchema } from '../../guest/gen/coppice/guest/v1/guest_pb.js';
 import type { GuestClients } from '../../guest/guestLink.ts';

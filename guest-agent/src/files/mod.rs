@@ -1,0 +1,36 @@
+//! FileService. Every call works on a worker thread, so that a slow disk, a frozen file system or a
+//! FUSE server that never answers holds up nothing but itself.
+
+mod archive;
+mod beneath;
+mod copy;
+mod edit;
+mod extract;
+mod globs;
+mod info;
+mod list;
+mod manage;
+mod path;
+mod pax;
+mod produce;
+mod read;
+mod search;
+mod stat;
+mod temporary;
+mod watch;
+mod write;
+
+pub use archive::archive;
+pub use copy::copy;
+pub use edit::edit;
+pub use extract::extract;
+pub use list::list;
+pub use manage::{make_directory, remove, rename};
+pub use read::read;
+pub use search::search;
+pub use stat::stat;
+pub use watch::watch;
+pub use write::write;
+
+#[doc(hidden)]
+pub use extract::unpack;

@@ -1,0 +1,127 @@
+/** A real daemon with a state directory of its own, for tests that look at it from a client's side. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { connectClient, type CoppiceClient } from '../../../helper-daemon/client/client.ts';
+import { hostPaths, type HostPaths } from '../../../helper-daemon/system/paths.ts';
+
+const daemonProgram = path.resolve(import.meta.dirname, '../../../dist/coppiced.mjs');
+
+export interface TestDaemon {
+  readonly home: string;
+  readonly paths: HostPaths;
+  /** Process id of the daemon that runs now. */
+  pid(): number;
+  connect(name?: string): Promise<CoppiceClient>;
+  /** kill -9, then wait until it is gone. */
+  kill(): Promise<void>;
+  start(): Promise<void>;
+  /** QEMU processes of this daemon's machines. */
+  machines(): number[];
+  /** Destroys every workspace, ends the daemon and removes its directory. */
+  dispose(): Promise<void>;
+}
+
+export async function startTestDaemon(
+  env: Readonly<Record<string, string>> = {},
+): Promise<TestDaemon> {
+  const home = mkdtempSync(path.join(os.tmpdir(), 'cop-'));
+  const paths = hostPaths('user', { COPPICE_HOME: home });
+  const clients = new Set<CoppiceClient>();
+  let child: ChildProcess | undefined;
+
+  async function connect(name = 'test'): Promise<CoppiceClient> {
+    const deadline = Date.now() + 30_000;
+    for (;;) {
+      try {
+        const client = await connectClient(paths.socket, { name, version: '0' });
+        clients.add(client);
+        client.onClose(() => clients.delete(client));
+        return client;
+      } catch (error) {
+        if (Date.now() > deadline) throw new Error(`no daemon; its log:\n${log()}`, { cause: error });
+        await delay(20);
+      }
+    }
+  }
+
+  function log(): string {
+    try {
+      return readFileSync(paths.log, 'utf8').split('\n').slice(-20).join('\n');
+    } catch {
+      return '(none)';
+    }
+  }
+
+  async function start(): Promise<void> {
+    child = spawn(process.execPath, ['--no-warnings', daemonProgram, '--user'], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+      env: { ...process.env, ...env, COPPICE_HOME: home },
+    });
+    const client = await connect();
+    client.close();
+  }
+
+  async function kill(): Promise<void> {
+    if (child === undefined || child.exitCode !== null) return;
+    const gone = once(child, 'exit');
+    child.kill('SIGKILL');
+    await gone;
+    child = undefined;
+  }
+
+  await start();
+  const setup = await connect();
+  await setup.call('image_build', { name: 'debian-dev' });
+  setup.close();
+
+  return {
+    home,
+    paths,
+    pid: () => child?.pid ?? -1,
+    connect,
+    kill,
+    start,
+    machines: () => qemuProcesses(paths.runtime),
+    async dispose() {
+      if (child === undefined || child.exitCode !== null) await start();
+      const client = await connect();
+      for (const { workspace_id } of await client.call('workspace_list', {})) {
+        await client.call('workspace_destroy', { workspace_id }).catch(() => undefined);
+      }
+      const gone = child === undefined ? undefined : once(child, 'exit');
+      await client.call('daemon_stop', {}).catch(() => undefined);
+      for (const open of clients) open.close();
+      await gone;
+      rmSync(home, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Pids of QEMU processes whose sockets are below this directory. */
+function qemuProcesses(runtime: string): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        const commandLine = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+        return commandLine.includes('qemu-system') && commandLine.includes(runtime);
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
+}
+
+/** What is left of workspaces on disk and in the runtime directory. */
+export function leftovers(paths: HostPaths): string[] {
+  const isId = (name: string): boolean => /^[0-9a-f]{8}-[0-9a-f]{4}-/.test(name);
+  return [paths.workspaces, paths.runtime].flatMap((directory) =>
+    readdirSync(directory)
+      .filter(isId)
+      .map((name) => path.join(directory, name)),
+  );
+}
