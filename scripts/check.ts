@@ -9,7 +9,7 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { findDrift, type Generator } from './generate.ts';
-import { cargo, cargoTestCounts, type Crate } from './tools/cargo.ts';
+import { cargo, cargoTestCounts, requireCargoTool, type Crate } from './tools/cargo.ts';
 import {
   projectRoot,
   runNodeTool,
@@ -48,10 +48,15 @@ function drift(name: string, which: Generator): Check {
   };
 }
 
-function rust(name: string, crate: Crate, ...args: readonly string[]): Check {
+function cargoLint(
+  name: string,
+  crate: Crate,
+  args: readonly ['fmt' | 'clippy', ...(readonly string[])],
+): Check {
   return {
     name,
     work: async (say) => {
+      await requireCargoTool(args[0]);
       await cargo(crate, args, say);
       return undefined;
     },
@@ -114,11 +119,11 @@ const lanes: Readonly<Record<Lane, readonly Check[]>> = {
     forbiddenText,
   ],
   rust: [
-    rust('cargo fmt', 'guest-agent', 'fmt', '--check'),
-    rust('cargo fmt (codegen)', 'guest-agent/codegen', 'fmt', '--check'),
+    cargoLint('cargo fmt', 'guest-agent', ['fmt', '--check']),
+    cargoLint('cargo fmt (codegen)', 'guest-agent/codegen', ['fmt', '--check']),
     drift('generated: guest agent', 'agent'),
-    rust('clippy', 'guest-agent', ...clippy),
-    rust('clippy (codegen)', 'guest-agent/codegen', ...clippy),
+    cargoLint('clippy', 'guest-agent', clippy),
+    cargoLint('clippy (codegen)', 'guest-agent/codegen', clippy),
     cargoTest,
   ],
 };
@@ -145,7 +150,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   );
   const start = performance.now();
   const outcomes = await runChecks(chosen);
-  const failed = outcomes.filter(({ ok }) => !ok);
+  const failed = outcomes.filter(({ end }) => end === 'failed');
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   console.log(
     `\n${outcomes.length - failed.length} of ${outcomes.length} checks passed in ${seconds} s`,

@@ -20,18 +20,38 @@ import { delimiter, join } from 'node:path';
 
 /** @type {readonly Need[]} */
 export const needs = [
-  { group: 'run', what: 'QEMU for x86-64', commands: ['qemu-system-x86_64'], packages: ['qemu-system-x86'] },
+  {
+    group: 'run',
+    what: 'QEMU for x86-64',
+    commands: ['qemu-system-x86_64'],
+    packages: ['qemu-system-x86'],
+  },
   { group: 'run', what: 'qemu-img', commands: ['qemu-img'], packages: ['qemu-utils'] },
   { group: 'run', what: 'e2fsprogs', commands: ['mke2fs'], packages: ['e2fsprogs'] },
   { group: 'run', what: 'xz', commands: ['xz'], packages: ['xz-utils'] },
 
-  { group: 'kernel', what: 'kernel source', file: '/usr/src/linux-source-*.tar.*', packages: ['linux-source'] },
-  { group: 'kernel', what: 'C compiler and make', commands: ['gcc'], packages: ['build-essential'] },
+  {
+    group: 'kernel',
+    what: 'kernel source',
+    file: '/usr/src/linux-source-*.tar.*',
+    packages: ['linux-source'],
+  },
+  {
+    group: 'kernel',
+    what: 'C compiler and make',
+    commands: ['gcc'],
+    packages: ['build-essential'],
+  },
   { group: 'kernel', what: 'make', commands: ['make'], packages: ['build-essential'] },
   { group: 'kernel', what: 'flex', commands: ['flex'], packages: ['flex'] },
   { group: 'kernel', what: 'bison', commands: ['bison'], packages: ['bison'] },
   { group: 'kernel', what: 'bc', commands: ['bc'], packages: ['bc'] },
-  { group: 'kernel', what: 'libelf headers', file: '/usr/include/libelf.h', packages: ['libelf-dev'] },
+  {
+    group: 'kernel',
+    what: 'libelf headers',
+    file: '/usr/include/libelf.h',
+    packages: ['libelf-dev'],
+  },
 
   { group: 'image', what: 'mmdebstrap', commands: ['mmdebstrap'], packages: ['mmdebstrap'] },
   { group: 'image', what: 'newuidmap', commands: ['newuidmap'], packages: ['uidmap'] },
@@ -39,7 +59,13 @@ export const needs = [
   { group: 'rust', what: 'cargo 1.85 or newer', check: 'cargo', packages: [] },
   { group: 'rust', what: 'linker', commands: ['cc'], packages: ['build-essential'] },
 
-  { group: 'lint', what: 'rustfmt', commands: ['rustfmt'], packages: ['rustfmt-web', 'rustfmt'], optional: true },
+  {
+    group: 'lint',
+    what: 'rustfmt',
+    commands: ['rustfmt'],
+    packages: ['rustfmt-web', 'rustfmt'],
+    optional: true,
+  },
   {
     group: 'lint',
     what: 'clippy',
@@ -85,7 +111,10 @@ const distributions = {
 export const rustPackages = [
   ['rustc', 'cargo'],
   ['rustc-web', 'cargo-web'],
-  ...[95, 94, 93, 92, 91, 90, 89, 88, 87, 86, 85].map((minor) => [`rustc-1.${minor}`, `cargo-1.${minor}`]),
+  ...[95, 94, 93, 92, 91, 90, 89, 88, 87, 86, 85].map((minor) => [
+    `rustc-1.${minor}`,
+    `cargo-1.${minor}`,
+  ]),
 ];
 const neededRustMinor = 85;
 
@@ -116,7 +145,8 @@ export function packagesFor(unmet, distribution, candidates) {
   const packages = new Set();
   const impossible = [];
   for (const need of unmet) {
-    const wanted = need.check === 'cargo' ? rustFrom(candidates) : offered(need, distribution, candidates);
+    const wanted =
+      need.check === 'cargo' ? rustFrom(candidates) : offered(need, distribution, candidates);
     if (wanted === undefined) {
       if (need.optional !== true) impossible.push(need);
     } else {
@@ -158,7 +188,8 @@ export function parsePolicy(text) {
     if (heading !== null) name = heading[1];
     // An epoch is of no interest here.
     const version = /^ {2}Candidate: (?:\d+:)?(\S+)$/.exec(line)?.[1];
-    if (name !== undefined && version !== undefined && version !== '(none)') found.set(name, version);
+    if (name !== undefined && version !== undefined && version !== '(none)')
+      found.set(name, version);
   }
   return found;
 }
@@ -184,14 +215,23 @@ export function distribution(path = '/etc/os-release') {
   return { id: value('ID'), name: value('PRETTY_NAME') || 'this system' };
 }
 
-const searchPath = [...(process.env.PATH ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin'];
+const searchPath = [
+  ...(process.env.PATH ?? '').split(delimiter),
+  '/usr/local/sbin',
+  '/usr/sbin',
+  '/sbin',
+];
 
 export const thisMachine = {
   hasCommand: (name) => searchPath.some((directory) => isExecutable(join(directory, name))),
   hasFile(pattern) {
     const slash = pattern.lastIndexOf('/');
     const expression = new RegExp(
-      `^${pattern.slice(slash + 1).split('*').map((part) => part.replace(/[.]/g, '\\.')).join('.+')}$`,
+      `^${pattern
+        .slice(slash + 1)
+        .split('*')
+        .map((part) => part.replace(/[.]/g, '\\.'))
+        .join('.+')}$`,
     );
     try {
       return readdirSync(pattern.slice(0, slash)).some((name) => expression.test(name));

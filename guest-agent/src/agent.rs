@@ -54,8 +54,10 @@ impl Agent {
         self.generation.get()
     }
 
+    /// By Configure: the host has told the machine all there is to tell.
     pub fn set_generation(&self, generation: u64) {
         self.generation.set(generation);
+        self.expected.set(generation);
     }
 
     /// False after a restore or fork until Configure has renewed the machine's identity: until then

@@ -8,13 +8,11 @@ import { withLocalChecks } from './commands/doctor.ts';
 import { execSpec } from './commands/exec.ts';
 import { jobsAttachSpec } from './commands/jobsAttach.ts';
 import { withFollow } from './commands/logs.ts';
-import type { Describe } from './commands/processFlags.ts';
 import { readSpec } from './commands/read.ts';
 import { runSpec } from './commands/run.ts';
 import { shellSpec } from './commands/shell.ts';
 import { writeSpec } from './commands/write.ts';
 import type { CommandSpec } from './commandSpec.ts';
-import { fieldsOf } from './projection/fields.ts';
 import { projectOperation } from './projection/projectOperation.ts';
 
 /** Commands whose projection is not all there is to them. */
@@ -36,7 +34,6 @@ const order = [
  * completion only and cost nothing
  */
 export function allCommands(wanted: readonly string[]): readonly CommandSpec[] {
-  const describe = describer();
   const composed = [
     runSpec(describe),
     execSpec(describe),
@@ -75,15 +72,8 @@ function outline({ summary }: Operation, words: string): CommandSpec {
   return { words, summary, positionals: [], flags: [], run: () => Promise.resolve(0) };
 }
 
-function describer(): Describe {
-  const known = new Map<string, ReadonlyMap<string, string>>();
-  return (operation, field) => {
-    let descriptions = known.get(operation);
-    if (descriptions === undefined) {
-      const fields = fieldsOf(operations[operation as OperationName]);
-      descriptions = new Map(fields.map(({ name, description }) => [name, description]));
-      known.set(operation, descriptions);
-    }
-    return descriptions.get(field) ?? '';
-  };
+function describe(operation: string, field: string): string {
+  const { shape } = (operations[operation as OperationName] as Operation).input;
+  const schema = shape[field] as { readonly description?: string } | undefined;
+  return schema?.description ?? '';
 }

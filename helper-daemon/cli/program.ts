@@ -83,7 +83,7 @@ function styled(command: Command): Command {
     .showSuggestionAfterError()
     .helpOption('-h, --help', 'Show this help')
     .helpCommand(false)
-    .configureHelp({ showGlobalOptions: false, sortSubcommands: false });
+    .configureHelp({ subcommandTerm: (sub) => sub.name() });
 }
 
 function addCommonFlags(command: Command): void {
@@ -146,21 +146,29 @@ function helpAfter(spec: CommandSpec): string {
   return sections.map((section) => `\n${section}`).join('\n');
 }
 
-const valueNames: Readonly<Record<FlagSpec['kind'], string>> = {
-  switch: '',
-  text: ' <text>',
-  integer: ' <n>',
-  number: ' <n>',
-  pairs: ' <name=value>',
-  list: ' <text>',
-};
+/** What stands for the value in help: `<n>`, `<agent|system>`, or the flag's own name. */
+function valueName(flag: FlagSpec): string {
+  switch (flag.kind) {
+    case 'switch':
+      return '';
+    case 'integer':
+    case 'number':
+      return ' <n>';
+    case 'pairs':
+      return ' <name=value>';
+    default: {
+      const few = flag.choices !== undefined && flag.choices.length <= 3;
+      return ` <${few ? flag.choices.join('|') : longName(flag.spelling).slice(2)}>`;
+    }
+  }
+}
 
 function asOption(flag: FlagSpec): Option {
   const spelling = flag.spelling.includes('<')
     ? flag.spelling
-    : flag.spelling + valueNames[flag.kind];
+    : flag.spelling + valueName(flag);
   const repeatable = flag.kind === 'pairs' || flag.kind === 'list' ? ' (repeatable)' : '';
-  const choices = flag.choices === undefined ? '' : ` (${flag.choices.join(', ')})`;
+  const choices = flag.choices === undefined || flag.choices.length <= 3 ? '' : ` (${flag.choices.join(', ')})`;
   const option = new Option(spelling, `${flag.description}${choices}${repeatable}`.trim());
   option.attributeName = () => flag.key;
   if (flag.required === true) option.makeOptionMandatory();

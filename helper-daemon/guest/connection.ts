@@ -9,6 +9,7 @@ import {
 import type { Channel } from './channel.ts';
 import { serviceClient, type CallHost, type ServiceClient } from './grpc.ts';
 import type { HelloAnswer } from './hello.ts';
+import { throttleReads, type ReadThrottle } from './readThrottle.ts';
 
 export interface GuestClients {
   readonly system: ServiceClient<typeof SystemService>;
@@ -52,6 +53,7 @@ class Connection implements GuestConnection {
   readonly closed: Promise<string>;
   readonly #session: http2.ClientHttp2Session;
   readonly #channel: Channel;
+  readonly #throttle: ReadThrottle;
   #resolveClosed!: (reason: string) => void;
   #broken: string | undefined;
   #openCalls = 0;
@@ -63,6 +65,7 @@ class Connection implements GuestConnection {
 
   constructor(channel: Channel) {
     this.#channel = channel;
+    this.#throttle = throttleReads(channel.socket);
     this.answer = channel.answer;
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
@@ -95,6 +98,8 @@ class Connection implements GuestConnection {
       session: this.#session,
       broken: () => this.#broken,
       onCall: (open) => this.#onCall(open),
+      onData: () => this.#throttle.count(),
+      onNoise: () => this.#countControlFrame(),
     };
     this.clients = {
       system: serviceClient(SystemService, host),
@@ -140,6 +145,7 @@ class Connection implements GuestConnection {
     if (this.#broken !== undefined) return;
     this.#broken = reason;
     clearInterval(this.#watchdog);
+    this.#throttle.close();
     this.#session.destroy();
     this.#channel.socket.destroy();
     this.#resolveClosed(reason);

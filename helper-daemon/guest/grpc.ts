@@ -63,6 +63,10 @@ export interface CallHost {
   broken(): string | undefined;
   /** Called when a call starts and when it is over. */
   onCall(open: boolean): void;
+  /** Called for every piece of data, however small. */
+  onData(): void;
+  /** Called for headers that carry no information for the call. */
+  onNoise(): void;
 }
 
 export function serviceClient<S extends DescService>(service: S, host: CallHost): ServiceClient<S> {
@@ -177,6 +181,7 @@ class Call {
     this.#stream = stream;
     this.#host.onCall(true);
     stream.on('response', (headers) => this.#onHeaders(headers, true));
+    stream.on('headers', () => this.#host.onNoise());
     stream.on('trailers', (headers) => this.#onHeaders(headers, false));
     stream.on('data', (chunk: Buffer) => this.#onData(chunk));
     stream.on('end', () => this.#onEnd());
@@ -213,6 +218,7 @@ class Call {
   }
 
   #onData(chunk: Buffer): void {
+    this.#host.onData();
     if (this.#outcome !== undefined) return;
     try {
       this.#reader.push(chunk, (message) => {

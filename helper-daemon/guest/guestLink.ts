@@ -19,6 +19,8 @@ export interface GuestLinkOptions {
   readonly generation: number;
   /** How long a call waits for a connection that has to be made first. */
   readonly reconnectMs?: number;
+  /** How long an agent that has answered the hello may take to speak HTTP/2. */
+  readonly settleMs?: number;
 }
 
 export interface GuestLink {
@@ -138,7 +140,7 @@ class Link implements GuestLink {
         generation: this.#generation,
         signal,
       });
-      const connection = await openConnection(channel);
+      const connection = await openConnection(channel, this.#options.settleMs);
       if (this.#closedReason !== undefined) {
         connection.close(this.#closedReason);
         throw new Error(this.#closedReason);

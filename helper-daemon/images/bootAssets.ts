@@ -1,6 +1,6 @@
 /** Finds and checks the kernel and initramfs that every VM of this daemon boots. */
 import { access, readFile } from 'node:fs/promises';
-import { dirname, isAbsolute, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import * as z from 'zod';
 import { cacheDir } from './cacheDir.ts';
 import { verifyFile } from './fileDigest.ts';
@@ -15,6 +15,8 @@ const assetSchema = z.object({
 
 export const bootAssetsFileSchema = z.object({
   version: z.literal(1),
+  /** The cache of whoever built them: a daemon of another user has a different one. */
+  cache: z.string().startsWith('/').optional(),
   vmlinux: assetSchema,
   initramfs: assetSchema,
   kernelRelease: z.string().min(1),
@@ -52,9 +54,8 @@ export async function readBootAssets(env: NodeJS.ProcessEnv = process.env): Prom
   } catch (error) {
     throw bootAssetsMissing(`${path} cannot be used (${(error as Error).message.split('\n')[0] ?? ''}).`);
   }
-  const root = cacheDir(env);
   const verified = async (asset: BootAssetsFile['vmlinux']): Promise<string> => {
-    const absolute = isAbsolute(asset.path) ? asset.path : join(root, asset.path);
+    const absolute = await locate(asset.path, [cacheDir(env), ...(file.cache === undefined ? [] : [file.cache])]);
     try {
       await verifyFile(absolute, asset);
     } catch (error) {
@@ -72,6 +73,21 @@ export async function readBootAssets(env: NodeJS.ProcessEnv = process.env): Prom
   };
 }
 
+/** In the first cache that has it; the first of all where none has, for the message. */
+async function locate(path: string, caches: readonly string[]): Promise<string> {
+  for (const cache of caches) {
+    if (await exists(resolve(cache, path))) return resolve(cache, path);
+  }
+  return resolve(caches[0] ?? '/', path);
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
 /** Beside the bundle; or, when run from the sources, in dist of the checkout. */
 async function findAssetsFile(env: NodeJS.ProcessEnv): Promise<string> {
   const chosen = env['COPPICE_BOOT_ASSETS'];
@@ -82,12 +98,7 @@ async function findAssetsFile(env: NodeJS.ProcessEnv): Promise<string> {
     join(import.meta.dirname, '../../dist', 'boot-assets.json'),
   ];
   for (const candidate of candidates) {
-    try {
-      await access(candidate);
-      return candidate;
-    } catch {
-      // Not there.
-    }
+    if (await exists(candidate)) return candidate;
   }
   throw bootAssetsMissing('dist/boot-assets.json does not exist.');
 }

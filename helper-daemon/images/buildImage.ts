@@ -61,6 +61,8 @@ export async function buildImage(recipe: Recipe, options: BuildImageOptions = {}
       recipe: JSON.parse(JSON.stringify(recipe)) as Json,
       suite: `${distribution.id} ${distribution.codename}`,
       sources: sources.map(sourceLine),
+      unneeded,
+      needed,
     },
     build: async (dir) => {
       const parent = join(root, 'work');

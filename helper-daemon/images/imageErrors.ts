@@ -38,12 +38,16 @@ export function sourceMissing(path: string): CoppiceError {
   });
 }
 
-export function noSpace(where: string, needed: number, available: number): CoppiceError {
+/** Sizes only where they are known: a write that failed does not say how much was missing. */
+export function noSpace(where: string, sizes?: { readonly needed: number; readonly available: number }): CoppiceError {
   return new CoppiceError({
     code: 'no_space',
-    message: `${where} has ${mebibytes(available)} MiB free; ${mebibytes(needed)} MiB are needed.`,
-    next: 'Free some space or point COPPICE_CACHE at a larger disk, then try again.',
-    details: { where, needed, available },
+    message:
+      sizes === undefined
+        ? `The disk that holds ${where} is full.`
+        : `${where} has ${mebibytes(sizes.available)} MiB free; ${mebibytes(sizes.needed)} MiB are needed.`,
+    next: 'Free some space there and try again; what was begun has been removed.',
+    details: { where, ...sizes },
   });
 }
 
@@ -78,10 +82,10 @@ export function throwIfAborted(signal: AbortSignal | undefined, what: string): v
 /** ENOSPC from anywhere below as the error a person can act on; everything else unchanged. */
 export function withSpaceError(error: unknown, where: string): unknown {
   const code = (error as NodeJS.ErrnoException | null)?.code;
-  if (code === 'ENOSPC' || code === 'EDQUOT') return noSpace(where, 0, 0);
+  if (code === 'ENOSPC' || code === 'EDQUOT') return noSpace(where);
   return error;
 }
 
-function mebibytes(bytes: number): number {
-  return Math.round(bytes / (1024 * 1024));
+function mebibytes(bytes: number): string {
+  return String(Math.round(bytes / (1024 * 1024)));
 }

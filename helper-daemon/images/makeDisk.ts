@@ -5,7 +5,7 @@
  * attributes come out right whoever runs it: no root, no user namespace, no fakeroot, and nothing of the
  * archive ever touches the host's file system.
  */
-import { mkdtemp, rm, stat, statfs, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, statfs, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { run } from '../system/run.ts';
@@ -229,20 +229,10 @@ export async function convertToQcow2(
   source: string,
   format: 'raw' | 'qcow2',
   output: string,
-  options: WorkOptions & { readonly offset?: number; readonly size?: number },
+  options: WorkOptions,
 ): Promise<void> {
-  const window =
-    options.offset === undefined
-      ? ['-f', format, source]
-      : [
-          '--image-opts',
-          `driver=raw,offset=${String(options.offset)},size=${String(options.size)},file.driver=file,file.filename=${source.replaceAll(',', ',,')}`,
-        ];
-  await run(
-    'qemu-img',
-    ['convert', ...window.slice(0, -1), '-O', 'qcow2', '-o', 'cluster_size=128k,lazy_refcounts=off', ...window.slice(-1), output],
-    signalOf(options),
-  );
+  const target = ['-O', 'qcow2', '-o', 'cluster_size=128k'];
+  await run('qemu-img', ['convert', '-f', format, ...target, source, output], signalOf(options));
 }
 
 /** e2fsprogs lives in /usr/sbin, which is not on every user's PATH. */
@@ -250,15 +240,11 @@ export function systemPath(): { readonly PATH: string } {
   return { PATH: `${process.env['PATH'] ?? ''}:/usr/local/sbin:/usr/sbin:/sbin` };
 }
 
-/** Allocated size of a file's data on disk must fit, twice: raw and qcow2 exist at the same time. */
+/** Checked before anything is written: a full disk half-way helps nobody. */
 export async function requireSpace(directory: string, needed: number): Promise<void> {
   const facts = await statfs(directory);
   const available = facts.bavail * facts.bsize;
-  if (available < needed) throw noSpace(directory, needed, available);
-}
-
-export async function fileSize(path: string): Promise<number> {
-  return (await stat(path)).size;
+  if (available < needed) throw noSpace(directory, { needed, available });
 }
 
 function uuidFrom(seed: string): string {

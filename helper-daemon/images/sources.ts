@@ -1,6 +1,7 @@
 /** Where the catalogue's images come from: recipes that are built, and files that are imported. */
 import { buildImage } from './buildImage.ts';
 import type { ImageSources, ProducedImage, ProduceOptions } from './catalogue.ts';
+import { importImage } from './importImage.ts';
 import type { ImageResult } from './imageManifest.ts';
 import type { WorkOptions } from './progress.ts';
 import { loadRecipe, loadRecipes } from './recipe.ts';
@@ -20,7 +21,7 @@ export function imageSources(): ImageSources {
       );
     },
     async import(source, name, options) {
-      throw new Error(`${source} ${name} ${options.directory}`);
+      return produced(await importImage(source, { ...workOptions(options), name, outDir: options.directory }));
     },
     verify: (file, facts) => verifyImageFile(file, facts),
   };

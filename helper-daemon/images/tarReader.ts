@@ -16,6 +16,8 @@ export interface TarEntry {
   readonly gid: number;
   readonly mtime: number;
   readonly size: number;
+  /** Where the content begins in the (uncompressed) archive. */
+  readonly offset: number;
   readonly xattrs: ReadonlyMap<string, Buffer>;
   /** The content in pieces; what is not read is skipped. */
   readonly body: () => AsyncGenerator<Buffer>;
@@ -92,6 +94,7 @@ export async function* tarEntries(input: Readable): AsyncGenerator<TarEntry> {
       gid: identity(whole(text('gid'), number(header, 116, 8))),
       mtime: Math.floor(Number(text('mtime') ?? number(header, 136, 12))) || 0,
       size,
+      offset: source.position(),
       xattrs: xattrsOf(pax),
       body,
     };
@@ -186,6 +189,8 @@ interface ByteSource {
   /** At least one and at most so many bytes. */
   some(length: number): Promise<Buffer>;
   drain(): Promise<void>;
+  /** Bytes handed out so far. */
+  position(): number;
 }
 
 function byteSource(input: Readable): ByteSource {
@@ -197,12 +202,15 @@ function byteSource(input: Readable): ByteSource {
     rest = rest.length === 0 ? next.value : Buffer.concat([rest, next.value]);
     return true;
   };
+  let position = 0;
   const take = (length: number): Buffer => {
     const taken = rest.subarray(0, length);
+    position += length;
     rest = rest.subarray(length);
     return taken;
   };
   return {
+    position: () => position,
     async exactly(length, atEnd) {
       while (rest.length < length) {
         if (await more()) continue;

@@ -82,7 +82,7 @@ export const workspaceList = defineOperation({
   risk: 'read',
   retry: 'safe',
   errors: [],
-  cli: { command: 'list', aliases: ['ls-machines'], flags: { state_filter: '--state' } },
+  cli: { command: 'list', aliases: ['ps'], flags: { state_filter: '--state' } },
 });
 
 export const workspaceInfo = defineOperation({

@@ -101,7 +101,12 @@ export const layers: Readonly<Record<string, Layer>> = {
 /** Packages that only some places may import, wherever else they would be allowed. */
 export const reservedPackages: Readonly<Record<string, readonly string[]>> = {
   vscode: ['extension', 'test/vscode'],
-  child_process: ['helper-daemon/system/run.ts', 'test', 'scripts/bootstrap.mjs'],
+  child_process: [
+    'helper-daemon/system/run.ts',
+    'test',
+    'scripts/bootstrap.mjs',
+    'scripts/prerequisites.mjs',
+  ],
   execa: ['helper-daemon/system/run.ts', 'test', 'scripts/bootstrap.mjs'],
   'vscode-jsonrpc': ['helper-daemon/server', 'helper-daemon/client', 'test'],
   sqlite: ['helper-daemon/store', 'helper-daemon/system/lock.ts', 'test'],

@@ -30,16 +30,21 @@ export function countsLine(counts: Counts): string {
 
 export interface StepOutcome {
   readonly name: string;
-  readonly ok: boolean;
+  readonly end: 'ok' | 'failed' | 'skipped';
   readonly ms: number;
   /** Tests the step ran, when it is a test suite. */
   readonly counts?: Counts;
 }
 
+/** Thrown by a step that this machine cannot run and need not. */
+export class StepSkipped extends Error {}
+
 /** What a step leaves: nothing, or the tests it ran. Throwing means that it failed. */
 export type StepWork = (say: (line: string) => void) => Promise<Counts | undefined>;
 
-/** Runs one step and prints its heading, its time and, when it failed or `live` is set, its output. */
+const marks = { ok: '✓', failed: '✗', skipped: '-' } as const;
+
+/** Runs one step and prints its name, its time and, when it failed or `live` is set, its output. */
 export async function runStep(name: string, work: StepWork, live = false): Promise<StepOutcome> {
   const start = performance.now();
   const lines: string[] = [];
@@ -49,26 +54,28 @@ export async function runStep(name: string, work: StepWork, live = false): Promi
     else lines.push(line);
   };
   let counts: Counts | undefined;
-  let failure: string | undefined;
+  let end: StepOutcome['end'] = 'ok';
+  let remark = '';
   try {
     counts = await work(say);
-    if (counts !== undefined && counts.failed > 0) failure = `${counts.failed} failed`;
+    if (counts !== undefined && counts.failed > 0) end = 'failed';
   } catch (error) {
-    failure = error instanceof Error ? error.message : String(error);
+    end = error instanceof StepSkipped ? 'skipped' : 'failed';
+    remark = error instanceof Error ? error.message : String(error);
   }
   const ms = performance.now() - start;
-  const tests = counts === undefined ? '' : `  (${countsLine(counts)})`;
-  const mark = failure === undefined ? '✓' : '✗';
-  console.log(`${mark} ${name.padEnd(34)} ${(ms / 1000).toFixed(1).padStart(6)} s${tests}`);
-  if (failure !== undefined) {
-    if (lines.length > 0) console.log(lines.map((line) => `    ${line}`).join('\n'));
-    else console.log(`    ${failure.replaceAll('\n', '\n    ')}`);
+  const note = counts === undefined ? (end === 'skipped' ? remark : '') : countsLine(counts);
+  const time = `${(ms / 1000).toFixed(1).padStart(6)} s`;
+  console.log(`${marks[end]} ${name.padEnd(34)} ${time}${note === '' ? '' : `  (${note})`}`);
+  if (end === 'failed') {
+    const said = lines.length > 0 ? lines : live && remark === '' ? [] : remark.split('\n');
+    for (const line of said) console.log(`    ${line}`);
   }
-  return { name, ok: failure === undefined, ms, ...(counts === undefined ? {} : { counts }) };
+  return { name, end, ms, ...(counts === undefined ? {} : { counts }) };
 }
 
 /** Node's and npm packages' programs first, so that scripts with `env node` get this Node. */
-export function toolPath(): string {
+function toolPath(): string {
   const own = [path.dirname(process.execPath), path.join(projectRoot, 'node_modules/.bin')];
   return [...own, process.env['PATH'] ?? ''].join(path.delimiter);
 }
@@ -88,7 +95,7 @@ export async function runTool(
   });
 }
 
-/** Runs a script of an npm package on this Node. */
+/** Runs a script of an npm package, or of the project, on this Node. */
 export async function runNodeTool(
   script: string,
   args: readonly string[],

@@ -8,8 +8,10 @@ mod edit;
 mod extract;
 mod globs;
 mod info;
+mod inotify;
 mod list;
 mod manage;
+mod matches;
 mod path;
 mod pax;
 mod produce;
@@ -17,6 +19,7 @@ mod read;
 mod search;
 mod stat;
 mod temporary;
+mod unpack;
 mod watch;
 mod write;
 
@@ -32,5 +35,5 @@ pub use stat::stat;
 pub use watch::watch;
 pub use write::write;
 
-#[doc(hidden)]
-pub use extract::unpack;
+
+pub use unpack::{unpack, Unpacked};

@@ -62,12 +62,9 @@ pub struct Filled {
 }
 
 impl Filled {
+    #[allow(clippy::len_without_is_empty)] // It never is.
     pub fn len(&self) -> usize {
         self.bytes.len() - HEADROOM
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// The framed gRPC message `prefix` + payload. `prefix` is the encoded message up to its bytes

@@ -71,8 +71,9 @@ unsafe fn clone_and_call(args: &CloneArgs, run: *const (), argument: *mut ()) ->
         inlateout("rax") libc::SYS_clone3 => outcome,
         in("rdi") std::ptr::from_ref(args),
         in("rsi") size_of::<CloneArgs>(),
-        lateout("rcx") _,
-        lateout("r11") _,
+        // Not lateout: both are overwritten by the system call while the inputs are still needed.
+        out("rcx") _,
+        out("r11") _,
     );
     outcome
 }

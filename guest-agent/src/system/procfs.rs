@@ -15,10 +15,19 @@ pub fn uptime_ns() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
+/// The counters of statm lag by up to 64 pages a thread, more than the agent has: it is only asked where
+/// the exact sum is not to be had.
 pub fn agent_rss_bytes() -> u64 {
-    let statm = read_trimmed("/proc/self/statm");
-    let pages: u64 = statm.split(' ').nth(1).and_then(|field| field.parse().ok()).unwrap_or(0);
-    pages * 4096
+    let rollup = read_trimmed("/proc/self/smaps_rollup");
+    match kilobytes(&rollup, "Rss:") {
+        0 => {
+            let statm = read_trimmed("/proc/self/statm");
+            let pages: u64 =
+                statm.split(' ').nth(1).and_then(|field| field.parse().ok()).unwrap_or(0);
+            pages * 4096
+        }
+        bytes => bytes,
+    }
 }
 
 /// (total, available) bytes of memory.
@@ -27,8 +36,8 @@ pub fn memory() -> (u64, u64) {
     (kilobytes(&text, "MemTotal:"), kilobytes(&text, "MemAvailable:"))
 }
 
-fn kilobytes(meminfo: &str, name: &str) -> u64 {
-    meminfo
+fn kilobytes(table: &str, name: &str) -> u64 {
+    table
         .lines()
         .find_map(|line| line.strip_prefix(name))
         .and_then(|rest| rest.split_whitespace().next())

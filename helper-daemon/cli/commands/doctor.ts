@@ -50,12 +50,22 @@ async function diagnose(context: CliContext): Promise<OutputOf<'daemon_doctor'>>
   }
 }
 
-/** The daemon's own checks need no daemon: they look at the host. */
+/** What only a daemon can tell. */
+const needDaemon: ReadonlySet<string> = new Set(['kvm', 'boot-assets', 'image']);
+
+/** The daemon's own checks, as far as they only look at the host. */
 async function hostChecks(): Promise<readonly DoctorCheck[]> {
   try {
     const { hostPaths } = await import('../../system/paths.ts');
     const { checkHost } = await import('../../system/doctor.ts');
-    return await checkHost(hostPaths('user'));
+    const unknown = (): Promise<never> => Promise.reject(new Error('The daemon does not run.'));
+    const checks = await checkHost({
+      paths: hostPaths('user'),
+      accelerator: unknown,
+      bootAssets: unknown,
+      defaultImage: unknown,
+    });
+    return checks.filter(({ id }) => !needDaemon.has(id));
   } catch {
     return [];
   }

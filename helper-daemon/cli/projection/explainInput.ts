@@ -12,6 +12,7 @@ export interface InputIssue {
   readonly maximum?: unknown;
   readonly inclusive?: boolean | undefined;
   readonly origin?: string | undefined;
+  readonly expected?: string | undefined;
   readonly values?: readonly unknown[] | undefined;
 }
 
@@ -29,7 +30,7 @@ export function usageErrorFor(
   const value = key === undefined ? input[field] : (input[field] as Record<PropertyKey, unknown>)[key];
   const shown = value === undefined ? '' : ` (got ${shorten(JSON.stringify(value))})`;
   const inside = key === undefined ? '' : ` ${String(key)}:`;
-  return new UsageError(`${named}${inside} ${ruleOf(issue)}${shown}.`, next);
+  return new UsageError(`${named}${inside} ${ruleOf(issue, value)}${shown}.`, next);
 }
 
 /** A daemon's `invalid_input` in the words of the command line; other errors as they are. */
@@ -53,7 +54,7 @@ function nameOf(spec: CommandSpec, field: string): string {
   return field === '' ? 'The input' : field;
 }
 
-function ruleOf(issue: InputIssue): string {
+function ruleOf(issue: InputIssue, value: unknown): string {
   switch (issue.code) {
     case 'too_small':
       if (issue.origin === 'string') return emptyOr(issue.minimum, 'must have at least', 'characters');
@@ -65,7 +66,7 @@ function ruleOf(issue: InputIssue): string {
     case 'invalid_value':
       return `must be one of ${(issue.values ?? []).map(String).join(', ')}`;
     case 'invalid_type':
-      return 'is missing or not of the right type';
+      return value === undefined ? 'is missing' : `must be a ${issue.expected === 'int' ? 'whole number' : (issue.expected ?? 'value of another type')}`;
     default:
       return ruleText(issue.message);
   }

@@ -12,6 +12,8 @@ const frames = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '
 const frameMs = 90;
 /** Quick calls should not flicker. */
 const silentMs = 150;
+/** A log needs to hear only of what takes long. */
+const silentPlainMs = 1500;
 
 export const noProgress: Progress = { update: () => undefined, stop: () => undefined };
 
@@ -63,7 +65,7 @@ function plainLines(first: string, stream: NodeJS.WriteStream): Progress {
     lastTenth = tenth;
     stream.write(`${message}${tenth <= 0 ? '' : ` ${String(tenth * 10)} %`}\n`);
   };
-  const timer = setTimeout(() => say(first), silentMs);
+  const timer = setTimeout(() => say(first), silentPlainMs);
   return {
     update(message, fraction) {
       clearTimeout(timer);

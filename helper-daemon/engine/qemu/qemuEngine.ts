@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import fsp from 'node:fs/promises';
 import { asCoppiceError, CoppiceError } from '../../../protocol/errors.ts';
 import { isUuid } from '../../../protocol/names.ts';
-import { spawnDetached, type DetachedProcess } from '../../system/run.ts';
+import { spawnDetached } from '../../system/run.ts';
 import { createCgroup, detectCgroups, enterCgroup, removeCgroup, type CgroupHost } from '../cgroup.ts';
 import type {
   Accelerator,
@@ -14,7 +14,7 @@ import type {
   MachineTransport,
   TransportAddress,
 } from '../machine.ts';
-import { readProcessStat, signalProcess } from '../processIdentity.ts';
+import { isAlive, readProcessStat, signalProcess } from '../processIdentity.ts';
 import { chooseAccelerator } from './accelProbe.ts';
 import { qemuArguments, translationCacheMb } from './arguments.ts';
 import { confined } from './confinement.ts';
@@ -87,14 +87,14 @@ export function createQemuEngine(options: QemuEngineOptions): Engine {
         if (cgroupParent !== undefined) {
           enterCgroup(cgroupHost(), cgroupParent, spec.runId, child.pid);
         }
-        await waitForControl(spec, child, stderr.pipe, options.startTimeoutMs ?? 15_000);
-        return await attachMachine({
+        const parts = {
           identity,
           runDir: spec.runDir,
           transport: addressOf(spec.runDir, spec.transport),
           stderr: stderr.pipe,
           exited: child.exited,
-        });
+        };
+        return await attachMachine(parts, untilUp(identity, options.startTimeoutMs ?? 15_000));
       } catch (error) {
         signalProcess(identity, 'SIGKILL');
         await exitOf(child.exited);
@@ -208,26 +208,10 @@ function openVhostVsock(): number {
   }
 }
 
-/** The control socket appears after some 20 ms; until then, and only as long as the process lives. */
-async function waitForControl(
-  spec: MachineSpec,
-  child: DetachedProcess,
-  stderr: StderrPipe,
-  timeoutMs: number,
-): Promise<void> {
-  let gone = false;
-  void child.exited.then(() => {
-    gone = true;
-  });
+/** The control socket is there after some 20 ms; it is worth waiting only while the process lives. */
+function untilUp(identity: MachineIdentity, timeoutMs: number): () => boolean {
   const deadline = performance.now() + timeoutMs;
-  const socket = runFiles(spec.runDir).qmp;
-  while (!fs.existsSync(socket)) {
-    if (gone) throw new Error('QEMU ended at once');
-    if (performance.now() > deadline) {
-      throw new Error(`QEMU did not open its control socket within ${String(timeoutMs)} ms${stderr.text()}`);
-    }
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
+  return () => performance.now() < deadline && isAlive(identity);
 }
 
 function bootFailed(error: unknown, stderr: string): CoppiceError {

@@ -32,11 +32,17 @@ export interface QemuMachineParts {
   readonly exited?: Promise<{ readonly code: number | null; readonly signal: string | null }>;
 }
 
-/** Connects to a QEMU whose control socket exists already, and checks that it is the one expected. */
-export async function attachMachine(parts: QemuMachineParts): Promise<Machine> {
+/**
+ * Connects to a QEMU and checks that it is the one expected. `keepTrying` is asked while its control
+ * socket is not there yet.
+ */
+export async function attachMachine(
+  parts: QemuMachineParts,
+  keepTrying: () => boolean = () => false,
+): Promise<Machine> {
   const machine = new QemuMachine(parts);
   try {
-    await machine.connect();
+    await machine.connect(keepTrying);
     return machine;
   } catch (error) {
     machine.detach();
@@ -73,8 +79,9 @@ class QemuMachine implements Machine {
     });
   }
 
-  async connect(): Promise<void> {
+  async connect(keepTrying: () => boolean): Promise<void> {
     this.#qmp = await connectQmp(runFiles(this.#parts.runDir).qmp, {
+      keepTrying,
       onEvent: (event) => this.#onEvent(event),
       onClose: () => void this.#onControlLost(),
     });
@@ -169,7 +176,7 @@ class QemuMachine implements Machine {
       if (await waitUntilGone(this.identity, 100 * (attempt + 1))) break;
       if (this.#detached || this.#finishing !== undefined) return;
       try {
-        await this.connect();
+        await this.connect(() => false);
         return;
       } catch {
         this.#qmp?.close();

@@ -16,6 +16,8 @@ export interface QmpOptions {
   /** Called once, when the connection has ended for whatever reason but `close`. */
   readonly onClose?: (reason: string) => void;
   readonly connectTimeoutMs?: number;
+  /** Asked while nobody listens yet: true tries again. */
+  readonly keepTrying?: () => boolean;
 }
 
 export interface Qmp {
@@ -45,17 +47,38 @@ interface Pending {
 }
 
 /**
- * Connects and negotiates. A socket that does not exist yet or refuses is an error: who waits for QEMU
- * to come up retries.
+ * Connects and negotiates.
+ * @throws CoppiceError `internal` when nobody listens or the other side makes no sense, `timeout`
  */
 export async function connectQmp(socketPath: string, options: QmpOptions = {}): Promise<Qmp> {
-  const client = new QmpClient(net.connect(socketPath), options);
+  const client = new QmpClient(await openSocket(socketPath, options.keepTrying), options);
   try {
     await client.ready(options.connectTimeoutMs ?? defaultTimeoutMs);
     return client;
   } catch (error) {
     client.close();
     throw error;
+  }
+}
+
+/** The path exists a moment before QEMU listens on it, so both errors mean "not yet". */
+async function openSocket(
+  socketPath: string,
+  keepTrying: () => boolean = () => false,
+): Promise<net.Socket> {
+  for (;;) {
+    const opened = await new Promise<net.Socket | NodeJS.ErrnoException>((resolve) => {
+      const socket = net.connect(socketPath);
+      socket.once('connect', () => {
+        socket.removeAllListeners('error');
+        resolve(socket);
+      });
+      socket.once('error', resolve);
+    });
+    if (opened instanceof net.Socket) return opened;
+    const notYet = opened.code === 'ENOENT' || opened.code === 'ECONNREFUSED';
+    if (!notYet || !keepTrying()) throw connectionGone('connect', opened.message);
+    await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }
 

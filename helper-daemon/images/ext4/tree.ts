@@ -84,6 +84,8 @@ export function makeTree(onRemoved: (node: TreeNode) => void): Tree {
         put(here, part, made, layer);
         trail.push(made);
       } else if (found.node.kind === 'directory') {
+        // Writing below a directory is a mention of it, as far as whiteouts of this layer are concerned.
+        if (create) found.layer = Math.max(found.layer, layer);
         trail.push(found.node);
       } else if (found.node.kind === 'symlink') {
         hops += 1;
@@ -127,8 +129,9 @@ export function makeTree(onRemoved: (node: TreeNode) => void): Tree {
   }
 
   function lookup(path: string): TreeNode | undefined {
+    if (components(path).length === 0) return root;
     const place = parentOf(path, 0, false);
-    return place === undefined ? root : place.parent.children?.get(place.base)?.node;
+    return place?.parent.children?.get(place.base)?.node;
   }
 
   return {
@@ -174,7 +177,7 @@ export function makeTree(onRemoved: (node: TreeNode) => void): Tree {
       else if (name?.node.kind === 'directory') hideOlder(name.node, layer);
     },
     hideContents(path, layer) {
-      const node = path === '' ? root : lookup(path);
+      const node = lookup(path);
       if (node?.kind === 'directory') hideOlder(node, layer);
     },
     find: lookup,

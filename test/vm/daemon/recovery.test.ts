@@ -1,11 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { leftovers, startTestDaemon, type TestDaemon } from '../support/testDaemon.ts';
 
 let daemon: TestDaemon;
 
 beforeAll(async () => {
   daemon = await startTestDaemon();
+});
+afterEach(async () => {
+  await daemon.clean();
 });
 afterAll(async () => {
   await daemon.dispose();

@@ -21,6 +21,8 @@ export interface TestDaemon {
   start(): Promise<void>;
   /** QEMU processes of this daemon's machines. */
   machines(): number[];
+  /** Starts the daemon if a test left none, and destroys every workspace. */
+  clean(): Promise<void>;
   /** Destroys every workspace, ends the daemon and removes its directory. */
   dispose(): Promise<void>;
 }
@@ -73,6 +75,15 @@ export async function startTestDaemon(
     child = undefined;
   }
 
+  async function clean(): Promise<void> {
+    if (child === undefined || child.exitCode !== null) await start();
+    const client = await connect();
+    for (const { workspace_id } of await client.call('workspace_list', {})) {
+      await client.call('workspace_destroy', { workspace_id });
+    }
+    client.close();
+  }
+
   await start();
   const setup = await connect();
   await setup.call('image_build', { name: 'debian-dev' });
@@ -86,12 +97,10 @@ export async function startTestDaemon(
     kill,
     start,
     machines: () => qemuProcesses(paths.runtime),
+    clean,
     async dispose() {
-      if (child === undefined || child.exitCode !== null) await start();
+      await clean();
       const client = await connect();
-      for (const { workspace_id } of await client.call('workspace_list', {})) {
-        await client.call('workspace_destroy', { workspace_id }).catch(() => undefined);
-      }
       const gone = child === undefined ? undefined : once(child, 'exit');
       await client.call('daemon_stop', {}).catch(() => undefined);
       for (const open of clients) open.close();

@@ -105,6 +105,8 @@ async function keepEvidence(root: HermeticRoot, browser: Browser | undefined): P
   for (const from of [path.join(root.folder, 'server.log'), root.daemonLog]) {
     await cp(from, path.join(artifacts, path.basename(from))).catch(() => undefined);
   }
-  const logs = path.join(root.folder, 'sd/data/logs');
-  await cp(logs, path.join(artifacts, 'logs'), { recursive: true }).catch(() => undefined);
+  for (const logs of ['ud/logs', 'sd/data/logs']) {
+    const to = path.join(artifacts, logs.replaceAll('/', '-'));
+    await cp(path.join(root.folder, logs), to, { recursive: true }).catch(() => undefined);
+  }
 }

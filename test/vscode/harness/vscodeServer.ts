@@ -52,8 +52,7 @@ export async function startVscodeServer(
     detached: true,
   });
   closeSync(log);
-  let ended = false;
-  child.once('exit', () => (ended = true));
+  const ended = (): boolean => child.exitCode !== null || child.signalCode !== null;
 
   function signal(name: NodeJS.Signals): void {
     try {
@@ -64,7 +63,7 @@ export async function startVscodeServer(
   }
   async function stop(): Promise<void> {
     signal('SIGTERM');
-    for (let tries = 0; tries < 20 && !ended; tries += 1) await delay(100);
+    for (let tries = 0; tries < 20 && !ended(); tries += 1) await delay(100);
     signal('SIGKILL');
   }
 
@@ -75,7 +74,7 @@ export async function startVscodeServer(
       const authority = `127.0.0.1:${port}`;
       return { authority, url: `http://${authority}/`, logFile, stop };
     }
-    if (ended || tries > 600) {
+    if (ended() || tries > 600) {
       await stop();
       throw new Error(`The VS Code server did not start:\n${text}`);
     }
