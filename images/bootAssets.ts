@@ -68,11 +68,13 @@ function announced(step: string, options: BootAssetsOptions): (entry: CacheEntry
 }
 
 /** Waits for both, so that nothing runs on after the error; throws the error that came first. */
-async function allOrFirstError<A, B>(work: readonly [Promise<A>, Promise<B>]): Promise<readonly [A, B]> {
+async function allOrFirstError<A, B>(
+  work: readonly [Promise<A>, Promise<B>],
+): Promise<readonly [A, B]> {
   let first: { readonly error: unknown } | undefined;
   const note = (error: unknown): void => void (first ??= { error });
   await Promise.all(work.map((one) => one.then(undefined, note)));
-  if (first !== undefined) throw (first as { readonly error: unknown }).error;
+  if (first !== undefined) throw first.error;
   return [await work[0], await work[1]];
 }
 
@@ -88,8 +90,8 @@ async function writeAssetsFile(
     cache: options.root ?? cacheDir(),
     vmlinux: fileOf(kernel, 'vmlinux'),
     initramfs: fileOf(initramfs, 'initramfs.cpio'),
-    kernelRelease: String(kernel.manifest.facts['kernelRelease']),
-    agentVersion: String(agent.manifest.facts['agentVersion']),
+    kernelRelease: textFact(kernel, 'kernelRelease'),
+    agentVersion: textFact(agent, 'agentVersion'),
   };
   await mkdir(outDir, { recursive: true });
   const path = join(outDir, 'boot-assets.json');
@@ -97,6 +99,11 @@ async function writeAssetsFile(
   await writeFile(temp, `${JSON.stringify(content, null, 2)}\n`);
   await rename(temp, path);
   return path;
+}
+
+function textFact(entry: CacheEntry, name: string): string {
+  const fact = entry.manifest.facts[name];
+  return typeof fact === 'string' ? fact : 'unknown';
 }
 
 function fileOf(entry: CacheEntry, name: string): BootAssetsFile['vmlinux'] {

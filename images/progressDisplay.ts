@@ -76,7 +76,9 @@ function terminalDisplay(output: DisplayOutput, now: () => number): ProgressDisp
 
 function describe(progress: Progress): string {
   const percent =
-    progress.fraction === undefined ? '' : ` ${String(Math.floor(progress.fraction * 100)).padStart(2)} %`;
+    progress.fraction === undefined
+      ? ''
+      : ` ${String(Math.floor(progress.fraction * 100)).padStart(2)} %`;
   return `${progress.step}:${percent} ${progress.detail ?? ''}`.trimEnd();
 }
 

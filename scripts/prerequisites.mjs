@@ -59,20 +59,9 @@ export const needs = [
   { group: 'rust', what: 'cargo 1.85 or newer', check: 'cargo', packages: [] },
   { group: 'rust', what: 'linker', commands: ['cc'], packages: ['build-essential'] },
 
-  {
-    group: 'lint',
-    what: 'rustfmt',
-    commands: ['rustfmt'],
-    packages: ['rustfmt-web', 'rustfmt'],
-    optional: true,
-  },
-  {
-    group: 'lint',
-    what: 'clippy',
-    commands: ['cargo-clippy'],
-    packages: ['rust-clippy-web', 'rust-clippy'],
-    optional: true,
-  },
+  // Their packages come with the compiler's: see rustFamilies.
+  { group: 'lint', what: 'rustfmt', commands: ['rustfmt'], packages: [], optional: true },
+  { group: 'lint', what: 'clippy', commands: ['cargo-clippy'], packages: [], optional: true },
 
   {
     group: 'test',
@@ -107,14 +96,18 @@ const distributions = {
   ubuntu: { chromium: 'chromium-browser' },
 };
 
-/** Compiler packages, best first; the first that apt offers in a new enough version is taken. */
-export const rustPackages = [
-  ['rustc', 'cargo'],
-  ['rustc-web', 'cargo-web'],
-  ...[95, 94, 93, 92, 91, 90, 89, 88, 87, 86, 85].map((minor) => [
-    `rustc-1.${minor}`,
-    `cargo-1.${minor}`,
-  ]),
+/**
+ * Compiler packages, best first; the first family that apt offers in a new enough version is taken. Debian 12
+ * has a newer compiler under another name, Ubuntu has one package per version.
+ */
+export const rustFamilies = [
+  { compiler: ['rustc', 'cargo'], rustfmt: 'rustfmt', clippy: 'rust-clippy' },
+  { compiler: ['rustc-web', 'cargo-web'], rustfmt: 'rustfmt-web', clippy: 'rust-clippy-web' },
+  ...[95, 94, 93, 92, 91, 90, 89, 88, 87, 86, 85].map((minor) => ({
+    compiler: [`rustc-1.${minor}`, `cargo-1.${minor}`],
+    rustfmt: `rustfmt-1.${minor}`,
+    clippy: `rust-1.${minor}-clippy`,
+  })),
 ];
 const neededRustMinor = 85;
 
@@ -144,31 +137,40 @@ export function unmetNeeds(task, machine = thisMachine) {
 export function packagesFor(unmet, distribution, candidates) {
   const packages = new Set();
   const impossible = [];
+  // A compiler that is there already (rustup's, say) has its own tools; apt's would not fit it.
+  const family = unmet.some((need) => need.check === 'cargo') ? rustFamily(candidates) : undefined;
   for (const need of unmet) {
     const wanted =
-      need.check === 'cargo' ? rustFrom(candidates) : offered(need, distribution, candidates);
-    if (wanted === undefined) {
-      if (need.optional !== true) impossible.push(need);
-    } else {
-      for (const name of wanted) packages.add(name);
+      need.check === 'cargo'
+        ? family?.compiler
+        : need.group === 'lint'
+          ? offered([family?.[need.what] ?? ''], candidates)
+          : offered(
+              need.packages.map((name) => distributions[distribution]?.[name] ?? name),
+              candidates,
+            );
+    if (wanted !== undefined) {
+      for (const name of wanted) {
+        packages.add(name);
+      }
+    } else if (need.optional !== true) {
+      impossible.push(need);
     }
   }
   return { packages: [...packages].sort(), impossible };
 }
 
 /** @returns {readonly string[] | undefined} */
-function offered(need, distribution, candidates) {
-  const names = need.packages.map((name) => distributions[distribution]?.[name] ?? name);
-  const found = candidates(names);
+function offered(names, candidates) {
+  const found = candidates(names.filter((name) => name !== ''));
   const name = names.find((one) => found.has(one));
   return name === undefined ? undefined : [name];
 }
 
-/** @returns {readonly string[] | undefined} */
-function rustFrom(candidates) {
-  const found = candidates(rustPackages.flat());
-  return rustPackages.find((pair) =>
-    pair.every((name) => {
+function rustFamily(candidates) {
+  const found = candidates(rustFamilies.flatMap((family) => family.compiler));
+  return rustFamilies.find((family) =>
+    family.compiler.every((name) => {
       const minor = /^1\.(\d+)/.exec(found.get(name) ?? '')?.[1];
       return minor !== undefined && Number(minor) >= neededRustMinor;
     }),
@@ -188,14 +190,18 @@ export function parsePolicy(text) {
     if (heading !== null) name = heading[1];
     // An epoch is of no interest here.
     const version = /^ {2}Candidate: (?:\d+:)?(\S+)$/.exec(line)?.[1];
-    if (name !== undefined && version !== undefined && version !== '(none)')
+    if (name !== undefined && version !== undefined && version !== '(none)') {
       found.set(name, version);
+    }
   }
   return found;
 }
 
 /** @param {readonly string[]} names */
 export function aptCandidates(names) {
+  if (names.length === 0) {
+    return new Map();
+  }
   const { stdout } = spawnSync('apt-cache', ['policy', ...names], {
     encoding: 'utf8',
     env: { ...process.env, LC_ALL: 'C' },

@@ -35,6 +35,8 @@ export function machinePty(options: MachinePtyOptions): vscode.Pseudoterminal {
   let jobId = options.jobId;
   let received = 0;
   let stream: ByteStream | undefined;
+  /** Typed while there was no stream: before the shell started, or while a connection is made again. */
+  let typedAhead = '';
   let exitCode: number | undefined;
   let phase: 'live' | 'over' | 'closed' = 'live';
 
@@ -61,6 +63,8 @@ export function machinePty(options: MachinePtyOptions): vscode.Pseudoterminal {
     stream = opened;
     // The size may have changed while the stream was on its way, or since the shell was last attached.
     stream.control({ resize: size });
+    if (typedAhead !== '') void stream.write(encoder.encode(typedAhead));
+    typedAhead = '';
     for await (const frame of stream.frames()) {
       if (frame.type === frameType.data) {
         received += frame.payload.length;
@@ -133,7 +137,8 @@ export function machinePty(options: MachinePtyOptions): vscode.Pseudoterminal {
     },
     handleInput(text) {
       if (phase === 'over') close.fire(exitCode ?? 0);
-      else void stream?.write(encoder.encode(text));
+      else if (stream === undefined) typedAhead += text;
+      else void stream.write(encoder.encode(text));
     },
     close() {
       phase = 'closed';

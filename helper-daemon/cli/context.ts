@@ -9,8 +9,8 @@ import { styleFor, type Style } from './text/style.ts';
 export interface CliContext {
   readonly json: boolean;
   readonly quiet: boolean;
-  /** Style for stdout. */
-  readonly style: Style;
+  /** How results look on this stdout. */
+  rendering(): { readonly style: Style; readonly now: number; readonly width?: number };
   /** Aborted by the first SIGINT or SIGTERM, unless a command takes these signals itself. */
   readonly signal: AbortSignal;
   readonly signals: Signals;
@@ -37,7 +37,11 @@ export function createContext(settings: ContextSettings): CliContext {
     quiet: settings.quiet,
     signal: settings.signals.aborted,
     signals: settings.signals,
-    style: styleFor(process.stdout),
+    rendering: () => ({
+      style: styleFor(process.stdout),
+      now: Date.now(),
+      ...(process.stdout.isTTY ? { width: process.stdout.columns } : {}),
+    }),
     connect: (options) => connect(silent, options?.start !== false),
     print(text) {
       if (text !== '') process.stdout.write(text.endsWith('\n') ? text : `${text}\n`);

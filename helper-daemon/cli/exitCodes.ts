@@ -9,6 +9,9 @@ export const exitCodes = {
   timedOut: 124,
   /** Coppice itself failed; never the exit code that Coppice gives a command's own failure. */
   failed: 125,
+  /** exec, run, shell: the program cannot be run, or does not exist. */
+  notExecutable: 126,
+  notFound: 127,
   /** exec, run, shell: 128 + n when signal n ended the command. */
   signalBase: 128,
 } as const;

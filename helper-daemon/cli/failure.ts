@@ -35,6 +35,7 @@ export function reportFailure(error: unknown, json: boolean): number {
   else writeFailure(body);
   if (usage) return exitCodes.usage;
   if (error instanceof GaveUp) return error.exitCode;
+  if (body.code === 'not_started') return notStartedCode(body.message);
   return body.code === 'cancelled'
     ? exitCodes.signalBase + 2
     : exitCodes.failed;
@@ -51,4 +52,13 @@ function writeFailure(body: ErrorBody): void {
 
 function indent(text: string, columns: number): string {
   return text.replaceAll('\n', `\n${' '.repeat(columns)}`);
+}
+
+/** As shells and containers do: 127 for a program that does not exist, 126 for one that cannot be run. */
+function notStartedCode(message: string): number {
+  if (/^working directory /.test(message)) return exitCodes.failed;
+  if (/: No such file or directory$/.test(message)) return exitCodes.notFound;
+  return /: (Permission denied|Exec format error|Is a directory)$/.test(message)
+    ? exitCodes.notExecutable
+    : exitCodes.failed;
 }

@@ -234,6 +234,9 @@ function splitRest(
     const next = command.commands.find((candidate) => candidate.name() === word);
     if (next === undefined) break;
     command = next;
+    if (next.commands.length > 0) continue;
+    index += 1;
+    break;
   }
   const spec = restSpecs.get(command);
   if (spec?.rest === undefined) return { words: argv, restWords: [] };
@@ -286,9 +289,15 @@ function handleCommanderError(
   }
   const sub = group?.commands.find((command) => command.name() === words[1]);
   const helpOf = sub === undefined ? here : `${here} ${sub.name()}`;
-  const message = error.message.replace(/^error: /, '');
   throw new UsageError(
-    `${message.charAt(0).toUpperCase()}${message.slice(1)}${/[.?)]$/.test(message) ? '' : '.'}`,
+    sentence(error.message),
     `See coppice${helpOf} --help.`,
   );
+}
+
+/** Commander's "error: unknown command 'x'\n(Did you mean y?)" as "Unknown command 'x'. Did you mean y?" */
+function sentence(message: string): string {
+  const [what = '', hint] = message.replace(/^error: /, '').split('\n');
+  const head = `${what.charAt(0).toUpperCase()}${what.slice(1).replace(/\.$/, '')}.`;
+  return hint === undefined ? head : `${head} ${hint.replace(/^\(|\)$/g, '')}`;
 }

@@ -59,7 +59,8 @@ export function createCgroup(
     return;
   }
   const { memory, cpu, pids } = host.controllers;
-  const inside = (mount: string, file: string): string => path.join(mount, parent, `vm-${runId}`, file);
+  const inside = (mount: string, file: string): string =>
+    path.join(mount, parent, `vm-${runId}`, file);
   if (memory !== undefined) {
     fs.writeFileSync(inside(memory, 'memory.limit_in_bytes'), String(limits.memoryBytes));
   }

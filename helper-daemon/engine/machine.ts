@@ -3,17 +3,13 @@
  * monitor can stand behind it.
  */
 
+import type { TransportAddress } from '../guest/transport.ts';
+
 export type Accelerator = 'kvm' | 'tcg';
 
 /** How the byte stream of docs/guest-channel.md reaches the guest. */
 export type MachineTransport =
-  | { readonly kind: 'virtio-serial' }
-  | { readonly kind: 'vsock'; readonly cid: number };
-
-/** Where the host end of the channel is; what `connectTransport` of guest/channel.ts takes. */
-export type TransportAddress =
-  | { readonly kind: 'unix'; readonly path: string }
-  | { readonly kind: 'vsock'; readonly cid: number; readonly port: number };
+  { readonly kind: 'virtio-serial' } | { readonly kind: 'vsock'; readonly cid: number };
 
 export interface MachineSpec {
   readonly workspaceId: string;
@@ -83,8 +79,7 @@ export interface MachineEnd {
 /** Why the guest does not run although its monitor does. */
 export type MachineBlock =
   /** The host's file system is full; the machine goes on by itself once there is space. */
-  | 'host_disk_full'
-  | 'disk_error';
+  'host_disk_full' | 'disk_error';
 
 export interface MachineUsage {
   readonly rssBytes: number;

@@ -1,9 +1,9 @@
 /** Opens the byte stream to an agent and gets past the hello, so that HTTP/2 can start on it. */
 import { randomBytes } from 'node:crypto';
 import net from 'node:net';
-import type { TransportAddress } from '../engine/machine.ts';
 import { ChannelError } from './channelError.ts';
 import { createAnswerScanner, encodeHello, type HelloAnswer } from './hello.ts';
+import type { TransportAddress } from './transport.ts';
 
 export interface ChannelOptions {
   /** 32 bytes. */
@@ -37,7 +37,10 @@ export async function openChannel(
   }
 }
 
-async function connectTransport(address: TransportAddress, signal: AbortSignal): Promise<net.Socket> {
+async function connectTransport(
+  address: TransportAddress,
+  signal: AbortSignal,
+): Promise<net.Socket> {
   if (address.kind === 'vsock') {
     // Loaded only where it is used: it brings native code along.
     const { connectVsock } = await import('./vsock.ts');

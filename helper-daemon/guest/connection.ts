@@ -21,7 +21,8 @@ export interface GuestClients {
 export interface GuestConnection {
   readonly answer: HelloAnswer;
   readonly clients: GuestClients;
-  /** Resolves with the reason once it is unusable; never rejects. */
+  readonly usable: boolean;
+  /** Resolves with the reason once it is not usable any more; never rejects. */
   readonly closed: Promise<string>;
   /** Asks the guest for a sign of life and closes the connection if there is none in time. */
   check(timeoutMs: number): void;
@@ -41,7 +42,10 @@ const pingTimeoutMs = 15_000;
 const controlFrameLimit = 1_000;
 const controlWindowMs = 10_000;
 
-export async function openConnection(channel: Channel, settleMs = 10_000): Promise<GuestConnection> {
+export async function openConnection(
+  channel: Channel,
+  settleMs = 10_000,
+): Promise<GuestConnection> {
   const connection = new Connection(channel);
   await connection.settled(settleMs);
   return connection;
@@ -86,7 +90,9 @@ class Connection implements GuestConnection {
       maxSessionMemory: 128,
     });
     this.#session.on('connect', () => this.#session.setLocalWindowSize(connectionWindow));
-    this.#session.on('error', (error) => this.close(`its connection failed (${error.message})`));
+    this.#session.on('error', (error: Error) =>
+      this.close(`its connection failed (${error.message})`),
+    );
     this.#session.on('goaway', () => this.close('the agent ended the connection'));
     this.#session.on('close', () => this.close('its connection was closed'));
     this.#session.on('ping', () => this.#countControlFrame());
@@ -107,6 +113,10 @@ class Connection implements GuestConnection {
       file: serviceClient(FileService, host),
       network: serviceClient(NetworkService, host),
     };
+  }
+
+  get usable(): boolean {
+    return this.#broken === undefined;
   }
 
   /** Waits for the guest's settings: proof that it speaks HTTP/2. */

@@ -169,7 +169,8 @@ function codeOf(
   if (word === undefined) return codes[status] ?? 'guest_error';
   if (name.service === 'ProcessService' && starting.has(name.method)) {
     // Open also attaches, and then it is the job that is missing.
-    if (word === 'not_found') return /^there is no process \d/.test(message) ? 'not_found' : 'not_started';
+    if (word === 'not_found')
+      {return /^there is no process \d/.test(message) ? 'not_found' : 'not_started';}
     if (word === 'permission') return 'not_started';
   }
   return (
@@ -183,15 +184,19 @@ function codeOf(
 
 /** The guest wrote it, so it may hold anything: no control characters, no novels. */
 function readable(text: string): string {
-  // eslint-disable-next-line no-control-regex
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '?').slice(0, 2000);
+  return text
+    .replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '?')
+    .slice(0, 2000);
 }
 
 /** Any error of a call as a CoppiceError; those that are one stay what they are. */
 export function toCoppiceError(error: unknown): CoppiceError {
   if (error instanceof CoppiceError) return error;
   if (error instanceof Error && error.name === 'AbortError') {
-    return new CoppiceError({ code: 'cancelled', message: 'The call was cancelled.' }, { cause: error });
+    return new CoppiceError(
+      { code: 'cancelled', message: 'The call was cancelled.' },
+      { cause: error },
+    );
   }
   const message = error instanceof Error ? error.message : String(error);
   return new CoppiceError(

@@ -14,7 +14,13 @@ import {
   type MessageShape,
 } from '@bufbuild/protobuf';
 import type { CoppiceError } from '../../protocol/errors.ts';
-import { callError, grpcCode, toCoppiceError, type CallFailure, type MethodName } from './errors.ts';
+import {
+  callError,
+  grpcCode,
+  toCoppiceError,
+  type CallFailure,
+  type MethodName,
+} from './errors.ts';
 import { MessageReader } from './messageReader.ts';
 
 export interface CallOptions {
@@ -97,9 +103,9 @@ function lazily<T>(start: () => AsyncIterableIterator<T>): AsyncIterable<T> {
   return { [Symbol.asyncIterator]: start };
 }
 
+type Headers = http2.IncomingHttpHeaders & http2.IncomingHttpStatusHeader;
 type Requests =
-  | readonly MessageInitShape<DescMessage>[]
-  | AsyncIterable<MessageInitShape<DescMessage>>;
+  readonly MessageInitShape<DescMessage>[] | AsyncIterable<MessageInitShape<DescMessage>>;
 
 /** Bytes of messages that wait for a slow reader before the guest is held back. */
 const readAhead = 1024 * 1024;
@@ -170,7 +176,9 @@ class Call {
           ':path': `/${this.#method.parent.typeName}/${this.#method.name}`,
           'content-type': 'application/grpc',
           te: 'trailers',
-          ...(timeoutMs === undefined ? {} : { 'grpc-timeout': `${String(Math.ceil(timeoutMs))}m` }),
+          ...(timeoutMs === undefined
+            ? {}
+            : { 'grpc-timeout': `${String(Math.ceil(timeoutMs))}m` }),
         },
         { endStream: false },
       );
@@ -180,12 +188,12 @@ class Call {
     }
     this.#stream = stream;
     this.#host.onCall(true);
-    stream.on('response', (headers) => this.#onHeaders(headers, true));
+    stream.on('response', (headers: Headers) => this.#onHeaders(headers, true));
     stream.on('headers', () => this.#host.onNoise());
-    stream.on('trailers', (headers) => this.#onHeaders(headers, false));
+    stream.on('trailers', (headers: Headers) => this.#onHeaders(headers, false));
     stream.on('data', (chunk: Buffer) => this.#onData(chunk));
     stream.on('end', () => this.#onEnd());
-    stream.on('error', (error) => this.#onBroken(error.message));
+    stream.on('error', (error: Error) => this.#onBroken(error.message));
     stream.on('close', () => this.#onBroken('the stream was closed'));
     signal?.addEventListener('abort', this.#onAbort);
     if (timeoutMs !== undefined) {
@@ -196,7 +204,7 @@ class Call {
 
   readonly #onAbort = (): void => this.#finish({ kind: 'cancelled' });
 
-  #onHeaders(headers: http2.IncomingHttpHeaders & http2.IncomingHttpStatusHeader, first: boolean): void {
+  #onHeaders(headers: Headers, first: boolean): void {
     if (first) {
       const type = headers['content-type'] ?? '';
       if (headers[':status'] !== 200 || !type.startsWith('application/grpc')) {
@@ -241,8 +249,15 @@ class Call {
 
   #onBroken(reason: string): void {
     if (this.#outcome !== undefined) return;
-    if (this.#status !== undefined && this.#status !== 'ok') this.#finish(this.#status);
+    // A guest that does not want the rest of an upload resets the stream after its answer.
+    const complete = this.#reader.atBoundary && this.#stream?.readableLength === 0;
+    if (this.#status === 'ok' && complete) this.#finish(undefined);
+    else if (this.#status !== undefined && this.#status !== 'ok') this.#finish(this.#status);
     else this.#finish(this.#brokenBy(this.#host.broken() ?? reason));
+  }
+
+  #isOver(): boolean {
+    return this.#outcome !== undefined;
   }
 
   /** A refused stream was certainly not acted on. */
@@ -269,7 +284,8 @@ class Call {
     const cancel = 8;
     if (this.#stream !== undefined && !this.#stream.closed) {
       // After a good end the guest has nothing more to say; whatever we still send is of no use to it.
-      if (this.#outcome.error !== undefined || !this.#stream.writableEnded) this.#stream.close(cancel);
+      if (this.#outcome.error !== undefined || !this.#stream.writableEnded)
+        {this.#stream.close(cancel);}
     }
     this.#host.onCall(false);
     this.#wakeReader?.();
@@ -282,7 +298,8 @@ class Call {
       const message = this.#waiting.shift();
       if (message !== undefined) {
         this.#waitingBytes -= message.length + 64;
-        if (this.#waitingBytes <= readAhead / 2 && this.#stream?.isPaused() === true) this.#stream.resume();
+        if (this.#waitingBytes <= readAhead / 2 && this.#stream?.isPaused() === true)
+          {this.#stream.resume();}
         return message;
       }
       if (this.#outcome !== undefined) {
@@ -306,20 +323,20 @@ class Call {
 
   async #send(stream: http2.ClientHttp2Stream, requests: Requests): Promise<void> {
     try {
-      if (Array.isArray(requests)) {
-        for (const request of requests) this.#write(stream, request);
-      } else {
-        for await (const request of requests as AsyncIterable<MessageInitShape<DescMessage>>) {
-          if (this.#outcome !== undefined) return;
+      if (Symbol.asyncIterator in requests) {
+        for await (const request of requests) {
+          if (this.#isOver()) return;
           this.#write(stream, request);
-          while (this.#unwritten > writeAhead && this.#outcome === undefined) {
+          while (this.#unwritten > writeAhead && !this.#isOver()) {
             await new Promise<void>((resolve) => {
               this.#wakeWriter = resolve;
             });
           }
         }
+      } else {
+        for (const request of requests) this.#write(stream, request);
       }
-      if (this.#outcome === undefined) stream.end();
+      if (!this.#isOver()) stream.end();
     } catch (error) {
       // The source of the requests failed: the guest must not take what it has for the whole.
       this.#finish({ kind: 'cancelled' }, toCoppiceError(error));

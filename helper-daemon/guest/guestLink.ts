@@ -3,16 +3,24 @@
  * that breaks while the machine lives, and says quickly and plainly when there is none.
  */
 import type { CoppiceError } from '../../protocol/errors.ts';
-import type { Machine } from '../engine/machine.ts';
 import { openChannel } from './channel.ts';
 import { openConnection, type GuestClients, type GuestConnection } from './connection.ts';
 import { guestUnreachable } from './errors.ts';
 import type { HelloAnswer } from './hello.ts';
+import type { TransportAddress } from './transport.ts';
 
 export type { GuestClients } from './connection.ts';
 
+/** What a link needs of its machine; the engine's Machine is one. */
+export interface LinkedMachine {
+  readonly transport: TransportAddress;
+  readonly ended: Promise<{ readonly detail: string }>;
+  console(): Promise<string>;
+  watch(listener: (event: { readonly type: string; readonly open?: boolean }) => void): () => void;
+}
+
 export interface GuestLinkOptions {
-  readonly machine: Pick<Machine, 'transport' | 'ended' | 'console' | 'watch'>;
+  readonly machine: LinkedMachine;
   /** 64 hex digits. */
   readonly channelKey: string;
   /** Generation of the machine that hellos carry. */
@@ -65,7 +73,7 @@ class Link implements GuestLink {
     this.#unwatch = options.machine.watch((event) => {
       if (event.type !== 'channel') return;
       // Opened again: either this is the connection we have, or another agent that does not know it.
-      if (event.open) this.#current?.check(2_000);
+      if (event.open === true) this.#current?.check(2_000);
       else this.#current?.close('the agent went away');
     });
     void options.machine.ended.then((end) => this.#shut(`the machine has ended (${end.detail})`));
@@ -83,7 +91,7 @@ class Link implements GuestLink {
   }
 
   async clients(): Promise<GuestClients> {
-    if (this.#current !== undefined) return this.#current.clients;
+    if (this.#current?.usable === true) return this.#current.clients;
     if (this.#closedReason !== undefined) throw guestUnreachable(this.#closedReason);
     if (this.#connecting === undefined && this.#failure !== undefined) {
       if (performance.now() < this.#failure.retryAt) throw this.#failure.error;
@@ -120,7 +128,7 @@ class Link implements GuestLink {
 
   /** One attempt at a time, shared by everybody who waits; each waits only as long as it wants to. */
   #connection(signal: AbortSignal): Promise<GuestConnection> {
-    if (this.#current !== undefined) return Promise.resolve(this.#current);
+    if (this.#current?.usable === true) return Promise.resolve(this.#current);
     if (this.#closedReason !== undefined) return Promise.reject(new Error(this.#closedReason));
     if (this.#connecting === undefined) {
       // The channel is tried as long as anybody wants it; who joins later does not prolong it.

@@ -93,7 +93,10 @@ async function addFile(
   const { budget } = options;
   // Before a block is taken: the declared size of a bomb is enough to refuse it.
   if (entry.size > budget.bytesLeft) {
-    throw imageTooLarge(`The image unpacks to more than ${String(budget.bytes)} bytes.`, budget.bytes);
+    throw imageTooLarge(
+      `The image unpacks to more than ${String(budget.bytes)} bytes.`,
+      budget.bytes,
+    );
   }
   budget.bytesLeft -= entry.size;
   const extents = volume.allocate(Math.ceil(entry.size / blockSize));
@@ -153,7 +156,9 @@ async function addSymlink(
 ): Promise<void> {
   const target = Buffer.from(entry.linkTarget, 'utf8');
   if (target.length === 0 || target.length >= blockSize || target.includes(0)) {
-    throw imageInvalid(`The archive holds a symbolic link with an impossible target: ${path.slice(0, 200)}`);
+    throw imageInvalid(
+      `The archive holds a symbolic link with an impossible target: ${path.slice(0, 200)}`,
+    );
   }
   // Short targets live in the inode itself.
   let extents: readonly Extent[] = [];
@@ -163,10 +168,18 @@ async function addSymlink(
     target.copy(block);
     await volume.write((extents[0] as Extent).start, block);
   }
-  tree.addNode(path, { ...plain(entry), kind: 'symlink', size: target.length, extents, target }, layer);
+  tree.addNode(
+    path,
+    { ...plain(entry), kind: 'symlink', size: target.length, extents, target },
+    layer,
+  );
 }
 
-function plain(entry: TarEntry): { attributes: Attributes; size: number; extents: readonly Extent[] } {
+function plain(entry: TarEntry): {
+  attributes: Attributes;
+  size: number;
+  extents: readonly Extent[];
+} {
   return { attributes: attributesOf(entry), size: 0, extents: [] };
 }
 

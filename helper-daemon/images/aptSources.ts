@@ -22,7 +22,9 @@ export interface Distribution {
 /** Suites that mean "the release in use" without naming it. */
 const rollingSuites = ['stable', 'oldstable', 'testing', 'unstable', 'sid'];
 
-export async function hostDistribution(path = '/etc/os-release'): Promise<Distribution | undefined> {
+export async function hostDistribution(
+  path = '/etc/os-release',
+): Promise<Distribution | undefined> {
   return parseOsRelease(await readFile(path, 'utf8').catch(() => ''));
 }
 
@@ -77,8 +79,10 @@ export function parseDeb822(text: string): readonly AptSource[] {
   const sources: AptSource[] = [];
   for (const stanza of text.split(/\n(?:[ \t]*\n)+/)) {
     const fields = stanzaFields(stanza);
-    const words = (name: string): readonly string[] => (fields.get(name) ?? '').split(/\s+/).filter(Boolean);
-    if (!words('types').includes('deb') || /^(no|false|off|0)$/i.test(fields.get('enabled') ?? '')) continue;
+    const words = (name: string): readonly string[] =>
+      (fields.get(name) ?? '').split(/\s+/).filter(Boolean);
+    if (!words('types').includes('deb') || /^(no|false|off|0)$/i.test(fields.get('enabled') ?? ''))
+      continue;
     const signedBy = fields.get('signed-by');
     for (const uri of words('uris')) {
       for (const suite of words('suites')) {
@@ -125,7 +129,9 @@ export function distributionSources(
       // Entries without a keyring of their own: a mirror carries the distribution's name in its path.
       (source.signedBy !== undefined || /debian|ubuntu/.test(source.uri));
     const components = source.components.filter((component) =>
-      distribution.id === 'ubuntu' ? ['main', 'universe'].includes(component) : component === 'main',
+      distribution.id === 'ubuntu'
+        ? ['main', 'universe'].includes(component)
+        : component === 'main',
     );
     const key = `${source.uri.replace(/\/$/, '')} ${source.suite}`;
     if (!ours || seen.has(key)) return [];
@@ -143,7 +149,10 @@ async function resolveMirrorFile(source: AptSource): Promise<AptSource> {
   const file = /^mirror\+file:(?:\/\/)?(\/.*)$/.exec(source.uri)?.[1];
   if (file === undefined) return source;
   const text = await readFile(file, 'utf8').catch(() => '');
-  const uri = text.split('\n').map((line) => line.trim().split(/\s+/)[0] ?? '').find((word) => /^https?:/.test(word));
+  const uri = text
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/)[0] ?? '')
+    .find((word) => /^https?:/.test(word));
   return uri === undefined ? source : { ...source, uri };
 }
 

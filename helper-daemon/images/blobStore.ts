@@ -32,7 +32,11 @@ export function directoryBlobs(directory: string): BlobStore {
 }
 
 /** Reads the tar once to learn where everything is; contents stay where they are. */
-export async function archiveBlobs(path: string, size: number, signal?: AbortSignal): Promise<BlobStore> {
+export async function archiveBlobs(
+  path: string,
+  size: number,
+  signal?: AbortSignal,
+): Promise<BlobStore> {
   const ranges = new Map<string, FileRange>();
   const links = new Map<string, string>();
   const stream = openRange({ path, start: 0, size });
@@ -43,7 +47,8 @@ export async function archiveBlobs(path: string, size: number, signal?: AbortSig
       if (entry.kind === 'file') ranges.set(name, { path, start: entry.offset, size: entry.size });
       else if (entry.kind === 'link') links.set(name, components(entry.linkTarget).join('/'));
       // Old docker save archives link equal layers of several images to one another.
-      else if (entry.kind === 'symlink') links.set(name, posix.join(posix.dirname(name), entry.linkTarget));
+      else if (entry.kind === 'symlink')
+        links.set(name, posix.join(posix.dirname(name), entry.linkTarget));
     }
   } finally {
     stream.destroy();
@@ -82,13 +87,19 @@ export async function readJson(store: BlobStore, name: string, sha256?: string):
   }
 }
 
-export async function verifyBlob(range: FileRange, sha256: string, signal?: AbortSignal): Promise<void> {
+export async function verifyBlob(
+  range: FileRange,
+  sha256: string,
+  signal?: AbortSignal,
+): Promise<void> {
   const hash = createHash('sha256');
   for await (const chunk of openRange(range)) {
     throwIfAborted(signal, 'The import');
     hash.update(chunk as Buffer);
   }
   if (hash.digest('hex') !== sha256) {
-    throw imageCorrupt(`A layer of the image does not have the content its digest promises (sha256:${sha256}).`);
+    throw imageCorrupt(
+      `A layer of the image does not have the content its digest promises (sha256:${sha256}).`,
+    );
   }
 }

@@ -52,10 +52,15 @@ export async function readBootAssets(env: NodeJS.ProcessEnv = process.env): Prom
   try {
     file = bootAssetsFileSchema.parse(JSON.parse(await readFile(path, 'utf8')));
   } catch (error) {
-    throw bootAssetsMissing(`${path} cannot be used (${(error as Error).message.split('\n')[0] ?? ''}).`);
+    throw bootAssetsMissing(
+      `${path} cannot be used (${(error as Error).message.split('\n')[0] ?? ''}).`,
+    );
   }
   const verified = async (asset: BootAssetsFile['vmlinux']): Promise<string> => {
-    const absolute = await locate(asset.path, [cacheDir(env), ...(file.cache === undefined ? [] : [file.cache])]);
+    const absolute = await locate(asset.path, [
+      cacheDir(env),
+      ...(file.cache === undefined ? [] : [file.cache]),
+    ]);
     try {
       await verifyFile(absolute, asset);
     } catch (error) {

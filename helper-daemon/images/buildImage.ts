@@ -7,7 +7,13 @@ import { constants, copyFile, mkdir, mkdtemp, readFile, readdir, rm } from 'node
 import { join } from 'node:path';
 import { run } from '../system/run.ts';
 import { CoppiceError } from '../../protocol/errors.ts';
-import { hostAptSources, hostDistribution, sourceLine, type AptSource, type Distribution } from './aptSources.ts';
+import {
+  hostAptSources,
+  hostDistribution,
+  sourceLine,
+  type AptSource,
+  type Distribution,
+} from './aptSources.ts';
 import { cacheDir } from './cacheDir.ts';
 import { cached, type CacheEntry, type Json } from './contentCache.ts';
 import { digestText } from './fileDigest.ts';
@@ -43,7 +49,10 @@ export interface BuildImageOptions extends WorkOptions {
   readonly refresh?: boolean;
 }
 
-export async function buildImage(recipe: Recipe, options: BuildImageOptions = {}): Promise<ImageResult> {
+export async function buildImage(
+  recipe: Recipe,
+  options: BuildImageOptions = {},
+): Promise<ImageResult> {
   const distribution = await hostDistribution();
   const sources = distribution === undefined ? [] : await hostAptSources(distribution);
   if (distribution === undefined || sources.length === 0) {
@@ -76,7 +85,8 @@ export async function buildImage(recipe: Recipe, options: BuildImageOptions = {}
     },
     ...(options.refresh === undefined ? {} : { refresh: options.refresh }),
     ...signalOf(options),
-    onWait: () => options.onProgress?.({ step: recipe.name, detail: 'another process is building it' }),
+    onWait: () =>
+      options.onProgress?.({ step: recipe.name, detail: 'another process is building it' }),
   });
   return result(entry, recipe.name, options.outDir);
 }
@@ -97,8 +107,13 @@ async function buildInto(
   report('collecting the package list', 0.8);
   const packages = await packageList(createReadStream(tar, { highWaterMark: 1024 * 1024 }));
   const facts = await makeDisk({
-    layers: [{ open: () => createReadStream(tar, { highWaterMark: 1024 * 1024 }), whiteouts: false }],
-    extraFiles: [...ownFiles(recipe), ...recipe.files.map((file) => ({ ...file, mode: parseInt(file.mode, 8) }))],
+    layers: [
+      { open: () => createReadStream(tar, { highWaterMark: 1024 * 1024 }), whiteouts: false },
+    ],
+    extraFiles: [
+      ...ownFiles(recipe),
+      ...recipe.files.map((file) => ({ ...file, mode: parseInt(file.mode, 8) })),
+    ],
     directories: recipe.directories.map(({ path, mode }) => ({ path, mode: parseInt(mode, 8) })),
     workDir: work,
     output,
@@ -154,6 +169,8 @@ async function bootstrap(
           // On disk rather than in memory, and where other user ids may pass.
           TMPDIR: process.env['TMPDIR'] ?? '/var/tmp',
           DEBIAN_FRONTEND: 'noninteractive',
+          // Byte code depends on the order of Python's sets otherwise.
+          PYTHONHASHSEED: '0',
           PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`,
         },
         onLine: (line) => {
@@ -188,8 +205,14 @@ function ownFiles(recipe: Recipe): readonly { path: string; content: string }[] 
   const lines = Object.entries(env).map(([name, value]) => `${name}=${value}\n`);
   return [
     { path: '/etc/hostname', content: 'coppice\n' },
-    { path: '/etc/hosts', content: '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n' },
-    { path: '/etc/resolv.conf', content: '# The Coppice agent writes this when it configures the network.\n' },
+    {
+      path: '/etc/hosts',
+      content: '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n',
+    },
+    {
+      path: '/etc/resolv.conf',
+      content: '# The Coppice agent writes this when it configures the network.\n',
+    },
     { path: '/etc/fstab', content: '# The Coppice agent mounts everything.\n' },
     { path: '/etc/default/locale', content: 'LANG=C.UTF-8\n' },
     { path: '/etc/coppice/image.env', content: lines.join('') },
@@ -208,7 +231,11 @@ async function archiveDate(lists = '/var/lib/apt/lists'): Promise<number> {
   return newest === 0 ? fallbackEpoch : newest;
 }
 
-async function result(entry: CacheEntry, name: string, outDir: string | undefined): Promise<ImageResult> {
+async function result(
+  entry: CacheEntry,
+  name: string,
+  outDir: string | undefined,
+): Promise<ImageResult> {
   const { manifest } = entry;
   const facts = manifest.files[diskName];
   if (facts === undefined) throw imageCorrupt(`${entry.dir} holds no ${diskName}.`);

@@ -8,5 +8,8 @@ export function cacheDir(env: NodeJS.ProcessEnv = process.env): string {
   const chosen = env['COPPICE_CACHE'];
   if (chosen !== undefined && chosen !== '') return resolve(chosen);
   const base = env['XDG_CACHE_HOME'];
-  return join(base !== undefined && base.startsWith('/') ? base : join(homedir(), '.cache'), 'coppice');
+  return join(
+    base !== undefined && base.startsWith('/') ? base : join(homedir(), '.cache'),
+    'coppice',
+  );
 }

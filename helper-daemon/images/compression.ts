@@ -29,7 +29,11 @@ export function openRange({ path, start, size }: FileRange): Readable {
   return createReadStream(path, { start, end: start + size - 1, highWaterMark: bufferSize });
 }
 
-export function decompressed(raw: Readable, compression: Compression, signal?: AbortSignal): Readable {
+export function decompressed(
+  raw: Readable,
+  compression: Compression,
+  signal?: AbortSignal,
+): Readable {
   if (compression === 'none') return raw;
   if (compression === 'xz') {
     // Bounded memory: an archive may ask for a dictionary of gigabytes.
@@ -55,5 +59,7 @@ export function asCorrupt(error: unknown, what: string): unknown {
   const fromZlib = typeof code === 'string' && /^(Z_|ZSTD_|ERR_ZSTD|ERR_ZLIB)/.test(code);
   const fromXz = code === 'command_failed' && /^xz /.test(message ?? '');
   if (!fromZlib && !fromXz) return error;
-  return imageCorrupt(`${what} is damaged or truncated: ${(message ?? '').split('\n').slice(-1).join('')}`);
+  return imageCorrupt(
+    `${what} is damaged or truncated: ${(message ?? '').split('\n').slice(-1).join('')}`,
+  );
 }

@@ -10,10 +10,17 @@ import { mkdir, open, readFile, readdir, rename, rm, stat, writeFile } from 'nod
 import { join } from 'node:path';
 import { cacheDir, type CacheKind } from './cacheDir.ts';
 import { withBuildLock } from './buildLock.ts';
-import { digestFile, digestText, verifyFile, type FileFacts, type VerdictMemo } from './fileDigest.ts';
+import {
+  digestFile,
+  digestText,
+  verifyFile,
+  type FileFacts,
+  type VerdictMemo,
+} from './fileDigest.ts';
 import { throwIfAborted, withSpaceError } from './imageErrors.ts';
 
-export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
+export type Json =
+  string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
 
 export interface CacheManifest {
   readonly version: 1;
@@ -134,10 +141,13 @@ async function intactManifest(
 ): Promise<CacheManifest | undefined> {
   try {
     const manifest = JSON.parse(await readFile(join(dir, manifestName), 'utf8')) as CacheManifest;
-    if (manifest.version !== 1 || manifest.key !== key) return undefined;
+    if ((manifest.version as number) !== 1 || manifest.key !== key) return undefined;
     const memo = await fileMemo(join(dir, verdictName));
     for (const [name, expected] of Object.entries(manifest.files)) {
-      await verifyFile(join(dir, name), expected, { memo, ...(signal === undefined ? {} : { signal }) });
+      await verifyFile(join(dir, name), expected, {
+        memo,
+        ...(signal === undefined ? {} : { signal }),
+      });
     }
     await memo.save();
     return manifest;

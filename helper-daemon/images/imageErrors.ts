@@ -11,7 +11,10 @@ export function imageInvalid(what: string, next?: string): CoppiceError {
   });
 }
 
-export function imageCorrupt(what: string, details?: Readonly<Record<string, unknown>>): CoppiceError {
+export function imageCorrupt(
+  what: string,
+  details?: Readonly<Record<string, unknown>>,
+): CoppiceError {
   return new CoppiceError({
     code: 'image_corrupt',
     message: what,
@@ -39,7 +42,10 @@ export function sourceMissing(path: string): CoppiceError {
 }
 
 /** Sizes only where they are known: a write that failed does not say how much was missing. */
-export function noSpace(where: string, sizes?: { readonly needed: number; readonly available: number }): CoppiceError {
+export function noSpace(
+  where: string,
+  sizes?: { readonly needed: number; readonly available: number },
+): CoppiceError {
   return new CoppiceError({
     code: 'no_space',
     message:

@@ -1,7 +1,7 @@
 /** Imports a qcow2 or raw disk: refuses what points at other files, finds the root, repairs, converts. */
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { CoppiceError } from '../../protocol/errors.ts';
 import { run } from '../system/run.ts';
 import type { Json } from './contentCache.ts';
@@ -44,7 +44,10 @@ export async function importDisk(request: DiskImport): Promise<ImportedDisk> {
   if (request.format === 'qcow2') await inspectQcow2(request);
   const size = request.format === 'qcow2' ? await virtualSize(request) : request.size;
   if (size > request.maxBytes) {
-    throw imageTooLarge(`The disk has ${String(size)} bytes; ${String(request.maxBytes)} are allowed.`, request.maxBytes);
+    throw imageTooLarge(
+      `The disk has ${String(size)} bytes; ${String(request.maxBytes)} are allowed.`,
+      request.maxBytes,
+    );
   }
   // A copy of our own: the source may change under us, and a repair must not touch it.
   request.onProgress?.({ step: 'image', detail: 'reading the disk', fraction: 0.1 });
@@ -108,7 +111,11 @@ async function virtualSize(request: DiskImport): Promise<number> {
 }
 
 /** Compressed clusters can unpack to far more than the file's size: the result is watched as it grows. */
-async function boundedConvert(request: DiskImport, source: readonly string[], output: string): Promise<void> {
+async function boundedConvert(
+  request: DiskImport,
+  source: readonly string[],
+  output: string,
+): Promise<void> {
   const tooLarge = new AbortController();
   const watch = setInterval(() => {
     stat(output).then(
@@ -126,7 +133,10 @@ async function boundedConvert(request: DiskImport, source: readonly string[], ou
     });
   } catch (error) {
     if (tooLarge.signal.aborted) {
-      throw imageTooLarge(`The disk unpacks to more than ${String(request.maxBytes)} bytes.`, request.maxBytes);
+      throw imageTooLarge(
+        `The disk unpacks to more than ${String(request.maxBytes)} bytes.`,
+        request.maxBytes,
+      );
     }
     throw damaged(error, 'The disk cannot be read');
   } finally {

@@ -14,12 +14,24 @@ import { archiveBlobs, directoryBlobs } from './blobStore.ts';
 import { asCorrupt, compressionOf, decompressed, openRange } from './compression.ts';
 import type { Json } from './contentCache.ts';
 import { digestFile } from './fileDigest.ts';
-import { imageCorrupt, imageInvalid, imageTooLarge, invalidInput, noSpace, withSpaceError } from './imageErrors.ts';
+import {
+  imageCorrupt,
+  imageInvalid,
+  imageTooLarge,
+  invalidInput,
+  noSpace,
+  withSpaceError,
+} from './imageErrors.ts';
 import type { ImageResult } from './imageManifest.ts';
 import { importDisk } from './importDisk.ts';
 import { identifySource, type ImportSource } from './importSource.ts';
 import { makeDisk, requireSpace, type Layer } from './makeDisk.ts';
-import { resolveImage, type ContainerConfig, type ContainerImage, type ContainerLayer } from './ociImage.ts';
+import {
+  resolveImage,
+  type ContainerConfig,
+  type ContainerImage,
+  type ContainerLayer,
+} from './ociImage.ts';
 import { readStart } from './readStart.ts';
 import { signalOf, type WorkOptions } from './progress.ts';
 import type { Tree } from './ext4/tree.ts';
@@ -102,7 +114,8 @@ async function importAs(source: ImportSource, job: Job): Promise<Imported> {
       return importDisk({ ...job, source: source.path, size: source.size, format: source.format });
     case 'rootfs': {
       const whole = { path: source.path, start: 0, size: source.size };
-      const open = (): Readable => limited(decompressed(openRange(whole), source.compression, job.signal), job);
+      const open = (): Readable =>
+        limited(decompressed(openRange(whole), source.compression, job.signal), job);
       return importLayers([{ open, whiteouts: false }], job, { compression: source.compression });
     }
     case 'imageDirectory':
@@ -122,9 +135,13 @@ async function unpackedArchive(
 ): Promise<{ readonly path: string; readonly size: number }> {
   const path = join(job.workDir, 'archive.tar');
   const raw = openRange({ path: source.path, start: 0, size: source.size });
-  await pipeline(limited(decompressed(raw, source.compression, job.signal), job), createWriteStream(path), {
-    ...signalOf(job),
-  });
+  await pipeline(
+    limited(decompressed(raw, source.compression, job.signal), job),
+    createWriteStream(path),
+    {
+      ...signalOf(job),
+    },
+  );
   return { path, size: (await stat(path)).size };
 }
 
@@ -135,15 +152,20 @@ async function importContainer(image: ContainerImage, job: Job): Promise<Importe
     layers.push({ open: () => openLayer(layer, job), whiteouts: true });
   }
   const { config } = image;
-  return importLayers(layers, job, {
-    imageDigest: image.digest,
-    layers: layers.length,
-    env: config.env,
-    workingDir: config.workingDir,
-    user: config.user,
-    entrypoint: config.entrypoint,
-    cmd: config.cmd,
-  }, config);
+  return importLayers(
+    layers,
+    job,
+    {
+      imageDigest: image.digest,
+      layers: layers.length,
+      env: config.env,
+      workingDir: config.workingDir,
+      user: config.user,
+      entrypoint: config.entrypoint,
+      cmd: config.cmd,
+    },
+    config,
+  );
 }
 
 async function openLayer(layer: ContainerLayer, job: Job): Promise<Readable> {
@@ -166,14 +188,21 @@ async function importLayers(
     epoch,
     maxBytes: job.maxBytes,
     directories,
-    ...(config === undefined ? {} : { extraFiles: [{ path: '/etc/coppice/image.env', content: envFile(config) }] }),
+    ...(config === undefined
+      ? {}
+      : { extraFiles: [{ path: '/etc/coppice/image.env', content: envFile(config) }] }),
     inspect: requireShell,
     ...(job.onProgress === undefined ? {} : { onProgress: job.onProgress }),
     ...signalOf(job),
   });
   return {
     virtualSize: made.virtualSize,
-    facts: { ...facts, contentBytes: made.contentBytes, files: made.files, devicesLeftOut: made.devices },
+    facts: {
+      ...facts,
+      contentBytes: made.contentBytes,
+      files: made.files,
+      devicesLeftOut: made.devices,
+    },
   };
 }
 
@@ -200,7 +229,8 @@ function limited(input: Readable, job: Job): Readable {
   const count = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       seen += chunk.length;
-      if (seen > limit) done(imageTooLarge(`The archive unpacks to more than ${String(limit)} bytes.`, limit));
+      if (seen > limit)
+        done(imageTooLarge(`The archive unpacks to more than ${String(limit)} bytes.`, limit));
       else done(null, chunk);
     },
   });
@@ -219,7 +249,12 @@ function verified(input: Readable, sha256: string): Readable {
     },
     flush(done) {
       if (hash.digest('hex') === sha256) done();
-      else done(imageCorrupt(`A layer of the image does not have the content its digest promises (sha256:${sha256}).`));
+      else
+        done(
+          imageCorrupt(
+            `A layer of the image does not have the content its digest promises (sha256:${sha256}).`,
+          ),
+        );
     },
   });
   pipeline(input, check).catch(() => {
@@ -229,6 +264,7 @@ function verified(input: Readable, sha256: string): Readable {
 }
 
 function explained(error: unknown, source: string, outDir: string): unknown {
-  if (error instanceof CoppiceError && /No space left on device/.test(error.message)) return noSpace(outDir);
+  if (error instanceof CoppiceError && /No space left on device/.test(error.message))
+    return noSpace(outDir);
   return withSpaceError(asCorrupt(error, source), outDir);
 }

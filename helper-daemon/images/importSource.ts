@@ -1,15 +1,36 @@
 /** Finds out what a file or directory is that somebody wants to import, from its content alone. */
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { asCorrupt, compressionOf, decompressed, openRange, type Compression } from './compression.ts';
+import {
+  asCorrupt,
+  compressionOf,
+  decompressed,
+  openRange,
+  type Compression,
+} from './compression.ts';
 import { imageInvalid, sourceMissing } from './imageErrors.ts';
 import { tarEntries } from './tarReader.ts';
 
 export type ImportSource =
-  | { readonly kind: 'rootfs'; readonly path: string; readonly size: number; readonly compression: Compression }
-  | { readonly kind: 'imageArchive'; readonly path: string; readonly size: number; readonly compression: Compression }
+  | {
+      readonly kind: 'rootfs';
+      readonly path: string;
+      readonly size: number;
+      readonly compression: Compression;
+    }
+  | {
+      readonly kind: 'imageArchive';
+      readonly path: string;
+      readonly size: number;
+      readonly compression: Compression;
+    }
   | { readonly kind: 'imageDirectory'; readonly path: string }
-  | { readonly kind: 'disk'; readonly path: string; readonly size: number; readonly format: 'qcow2' | 'raw' };
+  | {
+      readonly kind: 'disk';
+      readonly path: string;
+      readonly size: number;
+      readonly format: 'qcow2' | 'raw';
+    };
 
 const headSize = 64 * 1024;
 
@@ -22,7 +43,8 @@ export async function identifySource(path: string, signal?: AbortSignal): Promis
   if (!facts.isFile()) throw imageInvalid(`${path} is neither a file nor a directory.`);
   const { size } = facts;
   const head = await readHead(path);
-  if (head.subarray(0, 4).toString('latin1') === 'QFI\xfb') return { kind: 'disk', path, size, format: 'qcow2' };
+  if (head.subarray(0, 4).toString('latin1') === 'QFI\xfb')
+    return { kind: 'disk', path, size, format: 'qcow2' };
   refuseKnown(path, head);
   const compression = compressionOf(head);
   if (compression !== 'none' || looksLikeTar(head)) {
@@ -61,12 +83,15 @@ function refuseKnown(path: string, head: Buffer): void {
     head.subarray(offset, offset + text.length).toString('latin1') === text;
   const convert = 'Convert it first: qemu-img convert -O qcow2 SOURCE disk.qcow2.';
   if (head.length === 0) throw imageInvalid(`${path} is empty.`);
-  if (at(0, 'KDMV') || at(0, '# Disk DescriptorFile')) throw imageInvalid(`${path} is a VMware disk.`, convert);
+  if (at(0, 'KDMV') || at(0, '# Disk DescriptorFile'))
+    throw imageInvalid(`${path} is a VMware disk.`, convert);
   if (at(0, 'vhdxfile')) throw imageInvalid(`${path} is a VHDX disk.`, convert);
   if (at(0, 'conectix')) throw imageInvalid(`${path} is a VHD disk.`, convert);
   if (at(0, '<<< ')) throw imageInvalid(`${path} is a VirtualBox disk.`, convert);
   if (at(32_769, 'CD001')) {
-    throw imageInvalid(`${path} is an ISO image, which holds an installer, not an installed system.`);
+    throw imageInvalid(
+      `${path} is an ISO image, which holds an installer, not an installed system.`,
+    );
   }
   if (at(0, 'BZh')) {
     throw imageInvalid(`${path} is compressed with bzip2.`, 'Decompress it first: bunzip2 FILE.');

@@ -27,7 +27,11 @@ export interface Layer {
 export interface DiskRequest extends WorkOptions {
   readonly layers: readonly Layer[];
   /** Files put on top of the layers, with their parents. */
-  readonly extraFiles?: readonly { readonly path: string; readonly content: string; readonly mode?: number }[];
+  readonly extraFiles?: readonly {
+    readonly path: string;
+    readonly content: string;
+    readonly mode?: number;
+  }[];
   /** Directories that must exist; what the layers have there stays. */
   readonly directories?: readonly { readonly path: string; readonly mode: number }[];
   /** Called with the finished tree, to check or describe it. */
@@ -93,7 +97,10 @@ export async function makeDisk(request: DiskRequest): Promise<DiskFacts> {
         if (!(error instanceof VolumeFull)) throw error;
         // The size limit ends this before the disk does.
         if (size > request.maxBytes * 4) {
-          throw imageTooLarge('The image does not fit into the largest disk it may have.', request.maxBytes);
+          throw imageTooLarge(
+            'The image does not fit into the largest disk it may have.',
+            request.maxBytes,
+          );
         }
         await rm(raw, { force: true });
       }
@@ -103,7 +110,11 @@ export async function makeDisk(request: DiskRequest): Promise<DiskFacts> {
   }
 }
 
-async function fill(raw: string, size: number, request: DiskRequest): Promise<Omit<DiskFacts, 'virtualSize'>> {
+async function fill(
+  raw: string,
+  size: number,
+  request: DiskRequest,
+): Promise<Omit<DiskFacts, 'virtualSize'>> {
   await writeFile(raw, '');
   await truncate(raw, size);
   await makeFileSystem(raw, request);
@@ -176,7 +187,10 @@ async function addOwnFiles(
   }
 }
 
-async function zero(volume: { write(block: number, bytes: Uint8Array): Promise<void> }, extent: Extent): Promise<void> {
+async function zero(
+  volume: { write(block: number, bytes: Uint8Array): Promise<void> },
+  extent: Extent,
+): Promise<void> {
   const step = 256;
   const zeros = Buffer.alloc(step * 4096);
   for (let done = 0; done < extent.count; done += step) {
@@ -209,7 +223,11 @@ async function makeFileSystem(raw: string, request: DiskRequest): Promise<void> 
     ],
     {
       // The first is for releases before 1.47.1, the second for those after.
-      env: { ...systemPath(), E2FSPROGS_FAKE_TIME: String(request.epoch), SOURCE_DATE_EPOCH: String(request.epoch) },
+      env: {
+        ...systemPath(),
+        E2FSPROGS_FAKE_TIME: String(request.epoch),
+        SOURCE_DATE_EPOCH: String(request.epoch),
+      },
       ...signalOf(request),
     },
   );
@@ -250,5 +268,11 @@ export async function requireSpace(directory: string, needed: number): Promise<v
 function uuidFrom(seed: string): string {
   const hex = digestText(seed);
   const variant = ((parseInt(hex.slice(16, 17), 16) & 3) | 8).toString(16);
-  return [hex.slice(0, 8), hex.slice(8, 12), `4${hex.slice(13, 16)}`, `${variant}${hex.slice(17, 20)}`, hex.slice(20, 32)].join('-');
+  return [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    `4${hex.slice(13, 16)}`,
+    `${variant}${hex.slice(17, 20)}`,
+    hex.slice(20, 32),
+  ].join('-');
 }

@@ -19,10 +19,14 @@ export async function findRoot(disk: FileHandle, size: number): Promise<DiskPart
   const bare = await fileSystemAt(disk, 0);
   if (bare === 'ext4') return { offset: 0, size };
   if (bare !== undefined) {
-    throw imageInvalid(`The disk holds ${bare}; only ext4 can be used as the root of a workspace.`, repack);
+    throw imageInvalid(
+      `The disk holds ${bare}; only ext4 can be used as the root of a workspace.`,
+      repack,
+    );
   }
   const partitions = await readTable(disk, size);
-  if (partitions.length === 0) throw imageInvalid('The disk has no file system and no partitions.', repack);
+  if (partitions.length === 0)
+    throw imageInvalid('The disk has no file system and no partitions.', repack);
   const found: string[] = [];
   const roots: (DiskPart & { readonly isRoot: boolean })[] = [];
   for (const partition of partitions) {
@@ -38,7 +42,10 @@ export async function findRoot(disk: FileHandle, size: number): Promise<DiskPart
   }
   // A boot partition is far smaller than its root; anything else is a guess.
   if (second !== undefined && second.size * 2 > first.size) {
-    throw imageInvalid('The disk has several ext4 partitions, and it is not clear which is the root.', repack);
+    throw imageInvalid(
+      'The disk has several ext4 partitions, and it is not clear which is the root.',
+      repack,
+    );
   }
   return { offset: first.offset, size: first.size };
 }
@@ -55,21 +62,28 @@ async function readTable(disk: FileHandle, size: number): Promise<readonly Parti
       : head.readUInt16LE(510) === 0xaa55
         ? mbrPartitions(head)
         : [];
-  return parts.filter((part) => part.size > 0 && part.offset > 0 && part.offset + part.size <= size);
+  return parts.filter(
+    (part) => part.size > 0 && part.offset > 0 && part.offset + part.size <= size,
+  );
 }
 
 async function gptPartitions(disk: FileHandle, header: Buffer): Promise<readonly Partition[]> {
   const tableAt = Number(header.readBigUInt64LE(72)) * sector;
   const count = Math.min(header.readUInt32LE(80), maxPartitions);
   const entrySize = header.readUInt32LE(84);
-  if (entrySize < 128 || entrySize > 4096) throw imageInvalid('The disk has a damaged partition table.', repack);
+  if (entrySize < 128 || entrySize > 4096)
+    throw imageInvalid('The disk has a damaged partition table.', repack);
   const table = await read(disk, tableAt, count * entrySize);
   return Array.from({ length: count }, (_, index) => {
     const entry = table.subarray(index * entrySize, (index + 1) * entrySize);
     const first = Number(entry.readBigUInt64LE(32));
     const last = Number(entry.readBigUInt64LE(40));
     const type = entry.subarray(0, 16).toString('hex');
-    return { type, offset: first * sector, size: /^0+$/.test(type) ? 0 : (last - first + 1) * sector };
+    return {
+      type,
+      offset: first * sector,
+      size: /^0+$/.test(type) ? 0 : (last - first + 1) * sector,
+    };
   });
 }
 
@@ -83,7 +97,8 @@ function mbrPartitions(head: Buffer): readonly Partition[] {
 
 async function fileSystemAt(disk: FileHandle, offset: number): Promise<string | undefined> {
   const head = await read(disk, offset, 128 * 1024);
-  const text = (at: number, length: number): string => head.subarray(at, at + length).toString('latin1');
+  const text = (at: number, length: number): string =>
+    head.subarray(at, at + length).toString('latin1');
   if (head.readUInt16LE(1080) === 0xef53) return 'ext4';
   if (head.readUInt32LE(1024) === 0xe0f5e1e2) return 'erofs';
   if (text(0, 4) === 'hsqs') return 'squashfs';

@@ -10,14 +10,19 @@ export const recipeSchema = z.strictObject({
   /** Packages beside the distribution's essential ones and apt. */
   packages: z.array(z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/)),
   directories: z
-    .array(z.strictObject({ path: z.string().startsWith('/'), mode: z.string().regex(/^[0-7]{4}$/) }))
+    .array(
+      z.strictObject({ path: z.string().startsWith('/'), mode: z.string().regex(/^[0-7]{4}$/) }),
+    )
     .default([]),
   files: z
     .array(
       z.strictObject({
         path: z.string().startsWith('/'),
         content: z.string(),
-        mode: z.string().regex(/^[0-7]{4}$/).default('0644'),
+        mode: z
+          .string()
+          .regex(/^[0-7]{4}$/)
+          .default('0644'),
       }),
     )
     .default([]),
@@ -38,7 +43,9 @@ function recipeDirectories(): readonly string[] {
 
 export async function loadRecipes(directories = recipeDirectories()): Promise<readonly Recipe[]> {
   for (const directory of directories) {
-    const names = (await readdir(directory).catch(() => [])).filter((name) => name.endsWith('.json'));
+    const names = (await readdir(directory).catch(() => [])).filter((name) =>
+      name.endsWith('.json'),
+    );
     if (names.length === 0) continue;
     return Promise.all(names.sort().map((name) => readRecipe(join(directory, name), name)));
   }
@@ -57,7 +64,9 @@ export async function loadRecipe(name: string): Promise<Recipe> {
 
 async function readRecipe(path: string, file: string): Promise<Recipe> {
   const parsed = recipeSchema.safeParse(JSON.parse(await readFile(path, 'utf8')));
-  if (!parsed.success) throw invalidInput(`The recipe ${path} is wrong: ${z.prettifyError(parsed.error)}`);
-  if (`${parsed.data.name}.json` !== file) throw invalidInput(`The recipe ${path} calls itself ${parsed.data.name}.`);
+  if (!parsed.success)
+    throw invalidInput(`The recipe ${path} is wrong: ${z.prettifyError(parsed.error)}`);
+  if (`${parsed.data.name}.json` !== file)
+    throw invalidInput(`The recipe ${path} calls itself ${parsed.data.name}.`);
   return parsed.data;
 }

@@ -21,7 +21,9 @@ export function imageSources(): ImageSources {
       );
     },
     async import(source, name, options) {
-      return produced(await importImage(source, { ...workOptions(options), name, outDir: options.directory }));
+      return produced(
+        await importImage(source, { ...workOptions(options), name, outDir: options.directory }),
+      );
     },
     verify: (file, facts) => verifyImageFile(file, facts),
   };

@@ -57,7 +57,8 @@ export async function* tarEntries(input: Readable): AsyncGenerator<TarEntry> {
     const type = String.fromCharCode(header[156] as number);
     const declared = number(header, 124, 12);
     if (type === 'x' || type === 'g' || type === 'L' || type === 'K') {
-      if (declared > maxHeaderData) throw imageInvalid('The archive holds an entry with an oversized header.');
+      if (declared > maxHeaderData)
+        throw imageInvalid('The archive holds an entry with an oversized header.');
       const data = (await source.exactly(declared, 'truncated')) as Buffer;
       await source.exactly(padding(declared), 'truncated');
       if (type === 'x') pax = paxRecords(data);
@@ -114,7 +115,9 @@ function checkSum(header: Buffer): void {
   let sum = 8 * 0x20;
   for (let at = 0; at < blockSize; at += 1) if (at < 148 || at >= 156) sum += header[at] as number;
   if (sum !== number(header, 148, 8)) {
-    throw imageCorrupt('The archive is damaged, or not a tar archive: a header has a wrong checksum.');
+    throw imageCorrupt(
+      'The archive is damaged, or not a tar archive: a header has a wrong checksum.',
+    );
   }
 }
 
@@ -130,14 +133,16 @@ function number(header: Buffer, at: number, length: number): number {
   }
   const digits = untilZero(field).trim();
   if (digits === '') return 0;
-  if (!/^[0-7]+$/.test(digits)) throw imageCorrupt('The archive is damaged: a number in a header is not one.');
+  if (!/^[0-7]+$/.test(digits))
+    throw imageCorrupt('The archive is damaged: a number in a header is not one.');
   return parseInt(digits, 8);
 }
 
 function whole(text: string | undefined, otherwise: number): number {
   if (text === undefined) return otherwise;
   const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0) throw imageCorrupt('The archive holds an impossible number.');
+  if (!Number.isSafeInteger(value) || value < 0)
+    throw imageCorrupt('The archive holds an impossible number.');
   return value;
 }
 
@@ -166,10 +171,18 @@ function paxRecords(data: Buffer): Map<string, Buffer> {
     const space = data.indexOf(0x20, at);
     const length = space < 0 ? NaN : Number(data.subarray(at, space).toString('latin1'));
     const equals = data.indexOf(0x3d, space);
-    if (!Number.isInteger(length) || at + length > data.length || equals < 0 || equals >= at + length) {
+    if (
+      !Number.isInteger(length) ||
+      at + length > data.length ||
+      equals < 0 ||
+      equals >= at + length
+    ) {
       throw imageCorrupt('The archive is damaged: an extended header cannot be read.');
     }
-    records.set(data.subarray(space + 1, equals).toString('utf8'), data.subarray(equals + 1, at + length - 1));
+    records.set(
+      data.subarray(space + 1, equals).toString('utf8'),
+      data.subarray(equals + 1, at + length - 1),
+    );
     at += length;
   }
   return records;
@@ -178,7 +191,8 @@ function paxRecords(data: Buffer): Map<string, Buffer> {
 function xattrsOf(pax: ReadonlyMap<string, Buffer>): ReadonlyMap<string, Buffer> {
   const found = new Map<string, Buffer>();
   for (const [key, value] of pax) {
-    if (key.startsWith('SCHILY.xattr.')) found.set(key.slice('SCHILY.xattr.'.length), Buffer.from(value));
+    if (key.startsWith('SCHILY.xattr.'))
+      found.set(key.slice('SCHILY.xattr.'.length), Buffer.from(value));
   }
   return found;
 }
@@ -221,7 +235,8 @@ function byteSource(input: Readable): ByteSource {
     },
     async some(length) {
       while (rest.length === 0) {
-        if (!(await more())) throw imageCorrupt('The archive ends in the middle of a file: it is truncated.');
+        if (!(await more()))
+          throw imageCorrupt('The archive ends in the middle of a file: it is truncated.');
       }
       return take(Math.min(length, rest.length));
     },

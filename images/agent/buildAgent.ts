@@ -43,8 +43,15 @@ export function agentBinary(entry: CacheEntry): string {
 }
 
 /** Everything cargo reads to make the binary, by content; tests and fuzzers do not count. */
-async function agentSources(source: string): Promise<{ readonly digest: string; readonly version: string }> {
-  const names = ['Cargo.toml', 'Cargo.lock', '.cargo/config.toml', ...(await filesBelow(source, 'src'))];
+async function agentSources(
+  source: string,
+): Promise<{ readonly digest: string; readonly version: string }> {
+  const names = [
+    'Cargo.toml',
+    'Cargo.lock',
+    '.cargo/config.toml',
+    ...(await filesBelow(source, 'src')),
+  ];
   const lines: string[] = [];
   for (const name of names.sort()) {
     const bytes = await readFile(join(source, name)).catch(() => {
@@ -113,5 +120,7 @@ async function compile(
 
 /** Only names that are set: cargo takes an empty RUSTFLAGS as "no flags at all", not as absent. */
 function unset(...names: readonly string[]): Record<string, undefined> {
-  return Object.fromEntries(names.filter((name) => name in process.env).map((name) => [name, undefined]));
+  return Object.fromEntries(
+    names.filter((name) => name in process.env).map((name) => [name, undefined]),
+  );
 }

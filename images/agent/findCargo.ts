@@ -32,7 +32,9 @@ export async function findCargo(): Promise<Cargo> {
   );
 }
 
-async function candidates(): Promise<readonly { readonly cargo: string; readonly rustc?: string }[]> {
+async function candidates(): Promise<
+  readonly { readonly cargo: string; readonly rustc?: string }[]
+> {
   const versioned = (await readdir('/usr/bin').catch(() => []))
     .flatMap((name) => /^cargo-(1\.\d+)$/.exec(name)?.[1] ?? [])
     .sort((a, b) => b.localeCompare(a, 'en', { numeric: true }))

@@ -101,7 +101,8 @@ export async function buildKernel(
     },
     ...(options.refresh === undefined ? {} : { refresh: options.refresh }),
     ...signalOf(options),
-    onWait: () => options.onProgress?.({ step: 'kernel', detail: 'another process is building it' }),
+    onWait: () =>
+      options.onProgress?.({ step: 'kernel', detail: 'another process is building it' }),
   });
 }
 
@@ -114,7 +115,10 @@ async function compile(
 ): Promise<string> {
   const report = (detail: string, fraction: number): void =>
     options.onProgress?.({ step: 'kernel', detail, fraction });
-  const make = async (args: readonly string[], onLine?: (line: string) => void): Promise<string> => {
+  const make = async (
+    args: readonly string[],
+    onLine?: (line: string) => void,
+  ): Promise<string> => {
     const { stdout } = await run('make', [`KCFLAGS=-ffile-prefix-map=${tree}=.`, ...args], {
       cwd: tree,
       env: buildEnvironment,
@@ -135,7 +139,11 @@ async function compile(
     ...signalOf(options),
   });
   await make(['olddefconfig']);
-  const unmet = unmetLines(fragment, await readFile(join(tree, '.config'), 'utf8'), optionalOptions);
+  const unmet = unmetLines(
+    fragment,
+    await readFile(join(tree, '.config'), 'utf8'),
+    optionalOptions,
+  );
   if (unmet.length > 0) {
     throw invalidInput(
       `Linux ${source.series} does not take these lines of images/kernel/guest.fragment:\n${unmet.join('\n')}`,
@@ -168,7 +176,9 @@ async function unpack(tarball: string, tree: string, options: WorkOptions): Prom
   );
 }
 
-function compileProgress(report: (detail: string, fraction: number) => void): (line: string) => void {
+function compileProgress(
+  report: (detail: string, fraction: number) => void,
+): (line: string) => void {
   let steps = 0;
   let last = 0;
   return (line) => {

@@ -25,5 +25,8 @@ export function unmetLines(
   const actual = new Map(parseConfig(config).map((line) => [line.name, line.value]));
   return parseConfig(fragment)
     .filter((line) => !(line.name in optional) && (actual.get(line.name) ?? 'n') !== line.value)
-    .map((line) => `${line.name} should be ${line.value} but is ${actual.get(line.name) ?? 'unknown here'}`);
+    .map(
+      (line) =>
+        `${line.name} should be ${line.value} but is ${actual.get(line.name) ?? 'unknown here'}`,
+    );
 }

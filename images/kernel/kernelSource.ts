@@ -38,7 +38,12 @@ export function newestSeries(
 
 async function packageVersion(series: string, tarball: string): Promise<string> {
   try {
-    const { stdout } = await run('dpkg-query', ['-W', '-f', '${Version}', `linux-source-${series}`]);
+    const { stdout } = await run('dpkg-query', [
+      '-W',
+      '-f',
+      '${Version}',
+      `linux-source-${series}`,
+    ]);
     if (stdout.trim() !== '') return stdout.trim();
   } catch {
     // Not a Debian package: the bytes identify it.

@@ -17,7 +17,7 @@ use crate::grpc::{field_prefix, Bulk, Filled, Outgoing, Status, BULK_BYTES};
 pub async fn read(request: ReadRequest, outgoing: Outgoing<ReadResponse>) -> Result<(), Status> {
     let path = absolute(&request.path)?;
     let shown = path.display().to_string();
-    let (file, info) = blocking(move || open(&path)).await?;
+    let (file, info, in_memory) = blocking(move || open(&path)).await?;
     outgoing.send(&ReadResponse { part: Some(Part::Info(info)) }).await?;
 
     let mut offset = request.offset;
@@ -26,7 +26,7 @@ pub async fn read(request: ReadRequest, outgoing: Outgoing<ReadResponse>) -> Res
     while left > 0 {
         outgoing.ready().await?;
         let limit = left.min(BULK_BYTES as u64) as usize;
-        let (back, chunk) = next(&file, bulk, limit, offset).await?;
+        let (back, chunk) = next(&file, bulk, limit, offset, in_memory).await?;
         bulk = back;
         let chunk = chunk.map_err(|error| Status::from_io(&shown, &error))?;
         let Some(chunk) = chunk else { break };
@@ -39,7 +39,8 @@ pub async fn read(request: ReadRequest, outgoing: Outgoing<ReadResponse>) -> Res
     Ok(())
 }
 
-fn open(path: &Path) -> Result<(Arc<File>, FileInfo), Status> {
+/// The file and whether it lies in memory as a whole.
+fn open(path: &Path) -> Result<(Arc<File>, FileInfo, bool), Status> {
     let failed = |error| Status::from_io(&path.display().to_string(), &error);
     // Non-blocking: opening a FIFO must not wait for a writer.
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
@@ -51,19 +52,31 @@ fn open(path: &Path) -> Result<(Arc<File>, FileInfo), Status> {
     if !metadata.is_file() {
         return Err(Status::invalid(format!("{} is not a regular file", path.display())));
     }
-    Ok((Arc::new(file), file_info(path, &metadata)))
+    let in_memory = is_in_memory(&file);
+    Ok((Arc::new(file), file_info(path, &metadata), in_memory))
+}
+
+fn is_in_memory(file: &File) -> bool {
+    // SAFETY: fstatfs fills a zeroed struct.
+    unsafe {
+        let mut stat: libc::statfs = std::mem::zeroed();
+        libc::fstatfs(file.as_raw_fd(), &mut stat) == 0 && stat.f_type == libc::TMPFS_MAGIC
+    }
 }
 
 type Chunk = io::Result<Option<Filled>>;
 
-/// What the page cache holds is read right here; only what must come from a disk goes to a worker.
+/// What memory holds is read right here; only what must come from a disk goes to a worker. A tmpfs does
+/// not know RWF_NOWAIT and does not need it.
 async fn next(
     file: &Arc<File>,
     mut bulk: Bulk,
     limit: usize,
     offset: u64,
+    in_memory: bool,
 ) -> Result<(Bulk, Chunk), Status> {
-    match bulk.fill(limit, |out| pread(file, out, offset, libc::RWF_NOWAIT)) {
+    let flags = if in_memory { 0 } else { libc::RWF_NOWAIT };
+    match bulk.fill(limit, |out| pread(file, out, offset, flags)) {
         Ok(chunk) => return Ok((bulk, Ok(chunk))),
         Err(error) => match error.raw_os_error() {
             Some(libc::EAGAIN | libc::EOPNOTSUPP | libc::EINVAL | libc::ENOSYS) => {}

@@ -74,7 +74,7 @@ async function showIt(_: Invocation, context: CliContext): Promise<number> {
   try {
     const status = await client.call('daemon_status', {});
     if (context.json) context.printJson(status);
-    else context.print(renderStatus(status, { style: context.style, now: Date.now(), input: {} }));
+    else context.print(renderStatus(status, { ...context.rendering(), input: {} }));
     return exitCodes.ok;
   } finally {
     client.close();

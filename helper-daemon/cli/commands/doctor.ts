@@ -18,7 +18,7 @@ export function withLocalChecks(projected: CommandSpec): CommandSpec {
     async run(_, context) {
       const report = await diagnose(context);
       if (context.json) context.printJson(report);
-      else context.print(renderDoctor(report, { style: context.style, now: Date.now(), input: {} }));
+      else context.print(renderDoctor(report, { ...context.rendering(), input: {} }));
       return report.ok ? exitCodes.ok : exitCodes.negative;
     },
   };

@@ -40,7 +40,8 @@ export function execSpec(describe: Describe): CommandSpec {
 }
 
 export const execNotes = `Exit code: that of the command; 128 + n when signal n ended it; 124 when its time ran out;
-125 when Coppice itself failed; 2 when this command line is wrong.
+125 when Coppice itself failed, 126 or 127 when the program cannot be run or does not exist; 2 when this
+command line is wrong.
 Ctrl-C and SIGTERM go to the command; a second one gives up on it.`;
 
 async function runExec(spec: CommandSpec, invocation: Invocation, context: CliContext): Promise<number> {

@@ -153,7 +153,14 @@ async function forget(client: CoppiceClient, machine: string, job: number | unde
 /** Our own terminal is gone: the program must learn it as it would without a machine between. */
 async function hangUp(client: CoppiceClient, machine: string, job: number | undefined): Promise<void> {
   if (job === undefined) return;
-  await client.call('process_signal', { workspace_id: machine, job_id: job, signal: signalNumbers.SIGHUP }).catch(() => undefined);
+  const it = { workspace_id: machine, job_id: job };
+  try {
+    await client.call('process_signal', { ...it, signal: signalNumbers.SIGHUP });
+    await client.call('process_get', { ...it, stdout_offset: Number.MAX_SAFE_INTEGER, wait_secs: 1 });
+  } catch {
+    // It has ended, or the machine is gone.
+  }
+  await forget(client, machine, job);
 }
 
 function withComeBack(error: unknown, machine: string, job: number): unknown {

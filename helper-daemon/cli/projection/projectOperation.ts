@@ -89,7 +89,7 @@ async function runOperation(
     });
     progress?.stop();
     if (context.json) context.printJson(output);
-    else context.print(renderOutput(name, output, { style: context.style, now: Date.now(), input }));
+    else context.print(renderOutput(name, output, { ...context.rendering(), input }));
     return exitCodes.ok;
   } catch (error) {
     throw explainDaemonError(error, spec, input);

@@ -34,7 +34,7 @@ export function renderStarted(
   ].join('\n');
 }
 
-export function renderList(jobs: OutputOf<'process_list'>, { style, now }: RenderContext): string {
+export function renderList(jobs: OutputOf<'process_list'>, { style, now, width }: RenderContext): string {
   if (jobs.length === 0) return 'Nothing was started in this machine that is still known.';
   return renderTable(
     [
@@ -53,9 +53,10 @@ export function renderList(jobs: OutputOf<'process_list'>, { style, now }: Rende
       `${formatAge(job.started_at, now)} ago`,
       formatBytes(job.stdout_bytes + job.stderr_bytes),
       String(job.attached_clients),
-      (job.label === '' ? '' : `[${printable(job.label)}] `) + shorten(printable(job.command)),
+      (job.label === '' ? '' : `[${printable(job.label)}] `) + printable(job.command),
     ]),
     style,
+    width,
   );
 }
 
@@ -95,8 +96,4 @@ export function renderSignalled({ job_id, signal }: OutputOf<'process_signal'>):
 
 export function renderRemoved({ job_id }: OutputOf<'process_remove'>): string {
   return `Job ${String(job_id)} is forgotten.`;
-}
-
-function shorten(command: string): string {
-  return command.length > 80 ? `${command.slice(0, 79)}…` : command;
 }

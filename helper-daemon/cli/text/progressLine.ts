@@ -1,5 +1,5 @@
 /** What a long call is doing, on stderr: one line that renews itself, or plain lines where there is no terminal. */
-import { displayWidth, styleFor } from './style.ts';
+import { cut, styleFor } from './style.ts';
 
 export interface Progress {
   /** @param fraction 0 to 1 where it is known */
@@ -73,11 +73,4 @@ function plainLines(first: string, stream: NodeJS.WriteStream): Progress {
     },
     stop: () => clearTimeout(timer),
   };
-}
-
-function cut(text: string, width: number): string {
-  if (displayWidth(text) <= width) return text;
-  const characters = [...text];
-  while (displayWidth(characters.join('')) > width - 1) characters.pop();
-  return `${characters.join('')}…`;
 }

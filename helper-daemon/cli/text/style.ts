@@ -49,3 +49,11 @@ export function displayWidth(text: string): number {
   }
   return width;
 }
+
+/** Styled text is left as it is: its escapes must not be cut apart. */
+export function cut(text: string, width: number): string {
+  if (displayWidth(text) <= width || stripVTControlCharacters(text) !== text) return text;
+  const characters = [...text];
+  while (displayWidth(characters.join('')) > width - 1) characters.pop();
+  return `${characters.join('')}…`;
+}

@@ -32,6 +32,7 @@ export async function downloadFile(
   let file: number | undefined;
   let total = 0;
   try {
+    requireDirectory(path.dirname(to));
     const space = freeSpaceAt(path.dirname(to));
     // What it says it is; what really comes is admitted again below.
     space.admit(size);
@@ -88,15 +89,21 @@ export async function downloadTree(
 }
 
 function makeDirectory(directory: string): void {
+  requireDirectory(path.dirname(directory));
   try {
     fs.mkdirSync(directory, { mode: 0o700 });
   } catch (error) {
-    const parent = path.dirname(directory);
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
-      throw new CoppiceError({ code: 'file_not_found', message: `The directory ${parent} does not exist on this host.` });
-    }
-    throw hostFileError(error, parent);
+    throw hostFileError(error, path.dirname(directory));
   }
+}
+
+function requireDirectory(directory: string): void {
+  if (fs.statSync(directory, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  throw new CoppiceError({
+    code: 'file_not_found',
+    message: `There is no directory ${directory} on this host.`,
+    next: 'Make it first, or choose another target.',
+  });
 }
 
 /** Directories from the machine may be unreadable; they are ours now. */

@@ -43,6 +43,7 @@ function describe(total: number, expected: number | undefined, elapsedMs: number
 
 /** "200 MiB in 1.2 s (163 MiB/s)" */
 export function transferSummary(bytes: number, elapsedMs: number): string {
-  const rate = (bytes * 1000) / Math.max(1, elapsedMs);
-  return `${formatBytes(bytes)} in ${formatDuration(elapsedMs)} (${formatBytes(rate)}/s)`;
+  const took = `${formatBytes(bytes)} in ${formatDuration(elapsedMs)}`;
+  // Of a short copy the rate says nothing.
+  return elapsedMs < 500 ? took : `${took} (${formatBytes((bytes * 1000) / elapsedMs)}/s)`;
 }

@@ -76,7 +76,10 @@ function diskArguments(spec: MachineSpec, virtio: (name: string) => string): str
   return [
     ...['-blockdev', JSON.stringify(blockdev)],
     // A full host disk stops the machine instead of failing the guest's write: see blocked().
-    ...['-device', `${virtio('virtio-blk')},drive=${rootNode},serial=root,werror=enospc,rerror=report`],
+    ...[
+      '-device',
+      `${virtio('virtio-blk')},drive=${rootNode},serial=root,werror=enospc,rerror=report`,
+    ],
   ];
 }
 

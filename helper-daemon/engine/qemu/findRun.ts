@@ -1,7 +1,13 @@
 /** Finds the process of a run when the daemon died before it could record which one it is. */
 import fsp from 'node:fs/promises';
 import type { MachineIdentity, RunRecord } from '../machine.ts';
-import { commandLine, executableOf, findProcesses, isAlive, readProcessStat } from '../processIdentity.ts';
+import {
+  commandLine,
+  executableOf,
+  findProcesses,
+  isAlive,
+  readProcessStat,
+} from '../processIdentity.ts';
 import { runFiles } from './runFiles.ts';
 
 type Run = Omit<RunRecord, 'transport'>;

@@ -30,7 +30,10 @@ export function describeEnd(
   }
   if (facts.killed !== undefined) return { reason: 'killed', detail: facts.killed };
   if (facts.unresponsive === true) {
-    return { reason: 'crashed', detail: 'The monitor of the machine stopped answering and was ended' };
+    return {
+      reason: 'crashed',
+      detail: 'The monitor of the machine stopped answering and was ended',
+    };
   }
   return { reason: 'crashed', detail: `The monitor of the machine ${exitText(facts.exit)}` };
 }
@@ -42,7 +45,8 @@ export function panicLine(consoleText: string): string | undefined {
 }
 
 function exitText(exit: EndFacts['exit']): string {
-  if (exit === undefined) return 'disappeared; another daemon started it, so its exit status is unknown';
+  if (exit === undefined)
+    {return 'disappeared; another daemon started it, so its exit status is unknown';}
   if (exit.signal !== null) return `was ended by ${exit.signal}`;
   return `ended by itself with exit code ${String(exit.code)}`;
 }

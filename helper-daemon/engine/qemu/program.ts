@@ -9,7 +9,10 @@ import { tscKhzFrom } from './machineFacts.ts';
 export function findProgram(name: string, searchPath = process.env['PATH'] ?? ''): string {
   const candidates = name.includes('/')
     ? [name]
-    : searchPath.split(':').filter((dir) => dir !== '').map((dir) => path.join(dir, name));
+    : searchPath
+        .split(':')
+        .filter((dir) => dir !== '')
+        .map((dir) => path.join(dir, name));
   for (const candidate of candidates) {
     try {
       fs.accessSync(candidate, fs.constants.X_OK);

@@ -4,7 +4,13 @@ import fsp from 'node:fs/promises';
 import { asCoppiceError, CoppiceError } from '../../../protocol/errors.ts';
 import { isUuid } from '../../../protocol/names.ts';
 import { spawnDetached } from '../../system/run.ts';
-import { createCgroup, detectCgroups, enterCgroup, removeCgroup, type CgroupHost } from '../cgroup.ts';
+import {
+  createCgroup,
+  detectCgroups,
+  enterCgroup,
+  removeCgroup,
+  type CgroupHost,
+} from '../cgroup.ts';
 import type {
   Accelerator,
   Engine,
@@ -12,8 +18,8 @@ import type {
   MachineIdentity,
   MachineSpec,
   MachineTransport,
-  TransportAddress,
 } from '../machine.ts';
+import type { TransportAddress } from '../../guest/transport.ts';
 import { isAlive, readProcessStat, signalProcess } from '../processIdentity.ts';
 import { chooseAccelerator } from './accelProbe.ts';
 import { qemuArguments, translationCacheMb } from './arguments.ts';
@@ -215,7 +221,8 @@ function untilUp(identity: MachineIdentity, timeoutMs: number): () => boolean {
 }
 
 function bootFailed(error: unknown, stderr: string): CoppiceError {
-  if (error instanceof CoppiceError && error.code !== 'internal' && error.code !== 'timeout') return error;
+  if (error instanceof CoppiceError && error.code !== 'internal' && error.code !== 'timeout')
+    {return error;}
   const why = stderr.trim() === '' ? asCoppiceError(error).message : stderr.trim();
   return new CoppiceError(
     {

@@ -8,8 +8,8 @@ import type {
   MachineEvent,
   MachineIdentity,
   MachineUsage,
-  TransportAddress,
 } from '../machine.ts';
+import type { TransportAddress } from '../../guest/transport.ts';
 import { isAlive, readProcessStat, signalProcess, waitUntilGone } from '../processIdentity.ts';
 import { createConsoleLog, type ConsoleLog } from './consoleLog.ts';
 import { describeEnd, type EndFacts } from './machineEnd.ts';
@@ -160,7 +160,7 @@ class QemuMachine implements Machine {
   async #catchUp(qmp: Qmp): Promise<void> {
     const { status } = asObject(await qmp.execute('query-status'));
     if (status === 'shutdown' || status === 'guest-panicked' || status === 'internal-error') {
-      this.#facts.guestLeft = String(status);
+      this.#facts.guestLeft = status;
       void this.#finish().catch(() => undefined);
     } else if (status === 'io-error') {
       this.#setBlocked('host_disk_full');
@@ -171,10 +171,10 @@ class QemuMachine implements Machine {
 
   /** The process has gone, or its monitor dropped us: only the process table tells which. */
   async #onControlLost(): Promise<void> {
-    if (this.#detached || this.#finishing !== undefined) return;
+    if (this.#isLeaving()) return;
     for (let attempt = 0; attempt < 5; attempt += 1) {
       if (await waitUntilGone(this.identity, 100 * (attempt + 1))) break;
-      if (this.#detached || this.#finishing !== undefined) return;
+      if (this.#isLeaving()) return;
       try {
         await this.connect(() => false);
         return;
@@ -186,11 +186,18 @@ class QemuMachine implements Machine {
     await this.#finish().catch(() => undefined);
   }
 
+  #isLeaving(): boolean {
+    return this.#detached || this.#finishing !== undefined;
+  }
+
   #setBlocked(block: MachineBlock | undefined): void {
     clearTimeout(this.#resumeTimer);
     if (block === 'host_disk_full') {
       // Writing again is the only way to learn whether there is room now; it stops again if not.
-      this.#resumeTimer = setTimeout(() => void this.#qmp?.execute('cont').catch(() => undefined), resumeMs);
+      this.#resumeTimer = setTimeout(
+        () => void this.#qmp?.execute('cont').catch(() => undefined),
+        resumeMs,
+      );
       this.#resumeTimer.unref();
     }
     if (block === this.#blocked) return;

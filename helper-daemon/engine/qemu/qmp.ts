@@ -236,7 +236,7 @@ function refused(command: string, error: unknown): CoppiceError {
   const { class: kind, desc } = asObject(error);
   return new CoppiceError({
     code: 'command_failed',
-    message: `The machine's monitor refused ${command}: ${String(desc ?? 'no reason given').slice(0, 1000)}`,
+    message: `The machine's monitor refused ${command}: ${typeof desc === 'string' ? desc.slice(0, 1000) : 'no reason given'}`,
     details: { command, class: typeof kind === 'string' ? kind : 'unknown' },
   });
 }

@@ -22,7 +22,10 @@ export function extentRoot(extents: readonly Extent[], volume: Volume, seed: num
   }
   const leafCount = Math.ceil(extents.length / leafEntries);
   if (leafCount > inlineEntries) {
-    throw imageTooLarge('A file of the image lies in too many pieces.', leafEntries * inlineEntries);
+    throw imageTooLarge(
+      'A file of the image lies in too many pieces.',
+      leafEntries * inlineEntries,
+    );
   }
   writeHeader(root, leafCount, inlineEntries, 1);
   const leaves: { block: number; bytes: Buffer }[] = [];

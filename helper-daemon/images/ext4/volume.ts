@@ -109,10 +109,12 @@ async function readVolume(file: FileHandle): Promise<Volume> {
   };
   // The bitmap of a group that mke2fs left uninitialised holds its metadata and nothing else.
   groups.forEach((group, index) => {
-    const uninit = (flags: Group): boolean => (flags.descriptor.readUInt16LE(0x12) & flagBlockUninit) !== 0;
+    const uninit = (flags: Group): boolean =>
+      (flags.descriptor.readUInt16LE(0x12) & flagBlockUninit) !== 0;
     if (uninit(group) && hasSuperblockCopy(index)) {
       const first = index * blocksPerGroup;
-      for (let n = 0; n < 1 + descriptorBlocks + reservedDescriptorBlocks; n += 1) mark(first + n, true);
+      for (let n = 0; n < 1 + descriptorBlocks + reservedDescriptorBlocks; n += 1)
+        mark(first + n, true);
     }
     mark(group.blockBitmapAt, true);
     mark(group.inodeBitmapAt, true);
@@ -143,7 +145,8 @@ async function readVolume(file: FileHandle): Promise<Volume> {
         while (next < blockCount && used(next)) next += 1;
         if (next >= blockCount) throw new VolumeFull();
         const start = next;
-        while (next < blockCount && next - start < Math.min(missing, maxRun) && !used(next)) next += 1;
+        while (next < blockCount && next - start < Math.min(missing, maxRun) && !used(next))
+          next += 1;
         extents.push({ start, count: next - start });
         missing -= next - start;
       }

@@ -198,7 +198,10 @@ async function writeInode(
 
 /** All four times are the modification time: an image has no other that would be the same tomorrow. */
 function writeTimes(inode: Buffer, attributes: Attributes): void {
-  const seconds = Math.max(-(2 ** 31), Math.min(Math.trunc(attributes.mtime), 2 ** 34 - 2 ** 31 - 1));
+  const seconds = Math.max(
+    -(2 ** 31),
+    Math.min(Math.trunc(attributes.mtime), 2 ** 34 - 2 ** 31 - 1),
+  );
   const epoch = Math.floor((seconds + 2 ** 31) / 2 ** 32);
   const extra = (((attributes.mtimeNs ?? 0) << 2) | epoch) >>> 0;
   for (const at of [0x08, 0x0c, 0x10, 0x90]) inode.writeInt32LE(seconds | 0, at);

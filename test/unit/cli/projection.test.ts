@@ -111,7 +111,7 @@ describe('a projected command', () => {
     [['demo', '-a', '1.5'], '--amount must be a whole number (got "1.5").'],
     [['demo', '-a', ''], '--amount must be a whole number (got "").'],
     [['demo', '--env', 'novalue'], '--env must be NAME=VALUE (got "novalue").'],
-    [['demo', '--nope'], "Unknown option '--nope'."],
+    [['demo', '--nope'], "Unknown option '--nope'. Did you mean --note?"],
     [[], "Missing required argument 'workspace'."],
     [['demo', 'more'], "Too many arguments for 'it'. Expected 1 argument but got 2: demo, more."],
   ])('refuses %j', async (argv, message) => {

@@ -28,7 +28,19 @@ describe('the accelerator probe', () => {
     const object = path.join(directory, 'probe.o');
     const rom = path.join(directory, 'probe.rom');
     execFileSync('as', ['--64', '-o', object, source]);
-    execFileSync('ld', ['-m', 'elf_x86_64', '--oformat', 'binary', '-Ttext', '0', '-e', '0', '-o', rom, object]);
+    execFileSync('ld', [
+      '-m',
+      'elf_x86_64',
+      '--oformat',
+      'binary',
+      '-Ttext',
+      '0',
+      '-e',
+      '0',
+      '-o',
+      rom,
+      object,
+    ]);
     expect((await readFile(rom)).equals(probeRom())).toBe(true);
   });
 
@@ -69,7 +81,9 @@ describe('the accelerator probe', () => {
     const options = await stage('exit 1');
     expect(await chooseAccelerator({ ...options, wanted: 'kvm' })).toBe('kvm');
     expect(await chooseAccelerator({ ...options, wanted: 'tcg' })).toBe('tcg');
-    await expect(chooseAccelerator({ ...options, wanted: 'xen' })).rejects.toThrow(/kvm, tcg or auto/);
+    await expect(chooseAccelerator({ ...options, wanted: 'xen' })).rejects.toThrow(
+      /kvm, tcg or auto/,
+    );
   });
 
   it('chooses TCG where there is no device', async () => {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { describeEnd } from '../../../helper-daemon/engine/qemu/machineEnd.ts';
 
-const panic = '[    0.3] Kernel panic - not syncing: VFS: Unable to mount root fs\r\n[    0.4] CPU: 0\r\n';
+const panic =
+  '[    0.3] Kernel panic - not syncing: VFS: Unable to mount root fs\r\n[    0.4] CPU: 0\r\n';
 
 describe('describeEnd', () => {
   it('tells a panic by the console of a guest that left by itself', () => {
@@ -21,7 +22,10 @@ describe('describeEnd', () => {
 
   it('names the signal that ended the monitor', () => {
     const end = describeEnd({ exit: { code: null, signal: 'SIGSEGV' } }, '');
-    expect(end).toEqual({ reason: 'crashed', detail: 'The monitor of the machine was ended by SIGSEGV' });
+    expect(end).toEqual({
+      reason: 'crashed',
+      detail: 'The monitor of the machine was ended by SIGSEGV',
+    });
   });
 
   it('admits that it does not know', () => {

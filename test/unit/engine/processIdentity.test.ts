@@ -12,7 +12,11 @@ import { spawnDetached } from '../../../helper-daemon/system/run.ts';
 
 function startSleep(seconds: string): { pid: number; startTime: string; executable: string } {
   const { pid } = spawnDetached('sleep', [seconds]);
-  return { pid, startTime: readProcessStat(pid)?.startTime ?? '', executable: executableOf(pid) ?? '' };
+  return {
+    pid,
+    startTime: readProcessStat(pid)?.startTime ?? '',
+    executable: executableOf(pid) ?? '',
+  };
 }
 
 describe('process identity', () => {

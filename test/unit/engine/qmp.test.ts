@@ -137,10 +137,14 @@ describe('connectQmp', () => {
 
   it('does not wait for ever for a greeting', async () => {
     const file = await serve(() => undefined);
-    await expect(connectQmp(file, { connectTimeoutMs: 30 })).rejects.toMatchObject({ code: 'timeout' });
+    await expect(connectQmp(file, { connectTimeoutMs: 30 })).rejects.toMatchObject({
+      code: 'timeout',
+    });
   });
 
   it('fails when nobody listens', async () => {
-    await expect(connectQmp(path.join(directory, 'none'))).rejects.toMatchObject({ code: 'internal' });
+    await expect(connectQmp(path.join(directory, 'none'))).rejects.toMatchObject({
+      code: 'internal',
+    });
   });
 });

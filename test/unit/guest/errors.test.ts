@@ -35,8 +35,12 @@ describe('callError', () => {
   it('tells a missing job from a missing directory', () => {
     const open = { service: 'ProcessService', method: 'Open' };
     const missing = { kind: 'status', code: grpcCode.notFound, word: 'not_found' } as const;
-    expect(callError({ ...missing, message: 'there is no process 7' }, open).code).toBe('not_found');
-    expect(callError({ ...missing, message: '/nope: No such file' }, open).code).toBe('not_started');
+    expect(callError({ ...missing, message: 'there is no process 7' }, open).code).toBe(
+      'not_found',
+    );
+    expect(callError({ ...missing, message: '/nope: No such file' }, open).code).toBe(
+      'not_started',
+    );
   });
 
   it('knows that a lost read has changed nothing', () => {

@@ -103,7 +103,12 @@ function serve(socket: net.Socket, options: FakeGuestOptions): void {
     const handler = options.calls?.[name];
     if (handler === undefined) {
       stream.respond(
-        { ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '12', 'grpc-message': `no ${name}` },
+        {
+          ':status': 200,
+          'content-type': 'application/grpc',
+          'grpc-status': '12',
+          'grpc-message': `no ${name}`,
+        },
         { endStream: true },
       );
       return;
@@ -116,7 +121,10 @@ function fakeCall(stream: http2.ServerHttp2Stream): FakeCall {
   let trailers: http2.OutgoingHttpHeaders = {};
   const respond = (): void => {
     if (stream.headersSent || stream.destroyed) return;
-    stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+    stream.respond(
+      { ':status': 200, 'content-type': 'application/grpc' },
+      { waitForTrailers: true },
+    );
     stream.on('wantTrailers', () => stream.sendTrailers(trailers));
   };
   return {

@@ -56,7 +56,9 @@ describe('calls to a guest', () => {
 
   it('turns a status into an error of ours', async () => {
     const { clients } = await connect({
-      calls: { 'FileService/Stat': (call) => call.end(5, '/x does not exist – nichts da', 'not_found') },
+      calls: {
+        'FileService/Stat': (call) => call.end(5, '/x does not exist – nichts da', 'not_found'),
+      },
     });
     await expect(clients.file.stat({ path })).rejects.toMatchObject({
       code: 'file_not_found',
@@ -78,7 +80,9 @@ describe('calls to a guest', () => {
             if (input.case !== 'stdin') continue;
             call.send(
               ProcessOutputSchema,
-              create(ProcessOutputSchema, { output: { case: 'stdout', value: { data: input.value } } }),
+              create(ProcessOutputSchema, {
+                output: { case: 'stdout', value: { data: input.value } },
+              }),
             );
           }
           call.end();
@@ -131,6 +135,51 @@ describe('calls to a guest', () => {
       if (part.case === 'data') received += part.value.length;
     }
     expect(received).toBe(800 * data.length);
+  });
+
+  it('delivers everything to a reader that comes after the end', async () => {
+    const data = Buffer.alloc(64 * 1024);
+    const { clients } = await connect({
+      calls: {
+        'FileService/Read': (call) => {
+          for (let index = 0; index < 24; index += 1) {
+            call.send(
+              ReadResponseSchema,
+              create(ReadResponseSchema, { part: { case: 'data', value: data } }),
+            );
+          }
+          call.end();
+        },
+      },
+    });
+    let received = 0;
+    for await (const { part } of clients.file.read({ path })) {
+      if (received === 0) await new Promise((resolve) => setTimeout(resolve, 200));
+      if (part.case === 'data') received += part.value.length;
+    }
+    expect(received).toBe(24 * data.length);
+  });
+
+  it('takes the answer of a guest that does not want the rest of an upload', async () => {
+    const { clients } = await connect({
+      calls: {
+        'FileService/Write': (call) => {
+          call.stream.once('data', () => {
+            call.stream.pause();
+            call.end(8, 'the disk is full', 'no_space');
+            setTimeout(() => call.stream.close(0), 5);
+          });
+        },
+      },
+    });
+    async function* endless() {
+      yield { part: { case: 'header' as const, value: { path } } };
+      for (;;) {
+        yield { part: { case: 'data' as const, value: Buffer.alloc(256 * 1024) } };
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    }
+    await expect(clients.file.write(endless())).rejects.toMatchObject({ code: 'no_space' });
   });
 
   it('takes an upload no faster than the guest does', async () => {
@@ -192,7 +241,9 @@ describe('calls to a guest', () => {
     const cancelled = clients.process.exec({}, { signal: abort.signal });
     setTimeout(() => abort.abort(), 20);
     await expect(cancelled).rejects.toMatchObject({ code: 'cancelled' });
-    await expect(clients.process.exec({}, { timeoutMs: 20 })).rejects.toMatchObject({ code: 'timeout' });
+    await expect(clients.process.exec({}, { timeoutMs: 20 })).rejects.toMatchObject({
+      code: 'timeout',
+    });
     await expect(clients.process.exec({}, { signal: abort.signal })).rejects.toMatchObject({
       code: 'cancelled',
     });
@@ -210,7 +261,9 @@ describe('calls to a guest', () => {
         },
       },
     });
-    for await (const _batch of clients.file.list({ path })) break;
+    const batches = clients.file.list({ path })[Symbol.asyncIterator]();
+    await batches.next();
+    await batches.return?.();
     await guestSawIt;
   });
 
@@ -225,14 +278,17 @@ describe('calls to a guest', () => {
     });
     let batches = 0;
     await expect(async () => {
-      for await (const _batch of clients.file.list({ path })) batches += 1;
+      for await (const { entries } of clients.file.list({ path })) batches += 1 + entries.length;
     }).rejects.toMatchObject({ code: 'guest_error', message: 'disk broke' });
     expect(batches).toBe(1);
   });
 
   it('does not know the outcome when the connection breaks under a call', async () => {
     const { clients, closed } = await connect({
-      calls: { 'ProcessService/Exec': () => guest?.drop(), 'SystemService/Ping': () => guest?.drop() },
+      calls: {
+        'ProcessService/Exec': () => guest?.drop(),
+        'SystemService/Ping': () => guest?.drop(),
+      },
     });
     await expect(clients.process.exec({})).rejects.toMatchObject({ code: 'outcome_unknown' });
     await closed;

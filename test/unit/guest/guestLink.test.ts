@@ -5,7 +5,12 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { MachineEnd, MachineEvent } from '../../../helper-daemon/engine/machine.ts';
 import { openGuestLink, type GuestLink } from '../../../helper-daemon/guest/guestLink.ts';
 import { PingResponseSchema } from '../../../helper-daemon/guest/gen/coppice/guest/v1/guest_pb.js';
-import { startFakeGuest, type FakeCall, type FakeGuest, type FakeGuestOptions } from './fakeGuest.ts';
+import {
+  startFakeGuest,
+  type FakeCall,
+  type FakeGuest,
+  type FakeGuestOptions,
+} from './fakeGuest.ts';
 
 const key = randomBytes(32);
 const ping = (call: FakeCall): void => {
@@ -29,7 +34,10 @@ describe('the link to a guest', () => {
     return made;
   }
 
-  function linkTo(path: string, options: { reconnectMs?: number; settleMs?: number } = {}): GuestLink {
+  function linkTo(
+    path: string,
+    options: { reconnectMs?: number; settleMs?: number } = {},
+  ): GuestLink {
     const link = openGuestLink({
       machine: {
         transport: { kind: 'unix', path },
@@ -90,7 +98,10 @@ describe('the link to a guest', () => {
 
   it('fails at once, with the console, after an attempt has failed', async () => {
     const link = linkTo('/nonexistent/agent.sock');
-    const failure = { code: 'guest_unreachable', message: expect.stringContaining('last words') as string };
+    const failure = {
+      code: 'guest_unreachable',
+      message: expect.stringContaining('last words') as string,
+    };
     await expect(link.clients()).rejects.toMatchObject(failure);
     const before = performance.now();
     await expect(link.clients()).rejects.toMatchObject(failure);
@@ -99,8 +110,12 @@ describe('the link to a guest', () => {
 
   it('does not wait longer than it may for an agent that never answers', async () => {
     const silent = await guest({ raw: () => undefined });
-    await expect(linkTo(silent.path, { reconnectMs: 100 }).clients()).rejects.toThrow(/does not answer/);
-    await expect(linkTo(silent.path).connect(AbortSignal.timeout(100))).rejects.toThrow(/does not answer/);
+    await expect(linkTo(silent.path, { reconnectMs: 100 }).clients()).rejects.toThrow(
+      /does not answer/,
+    );
+    await expect(linkTo(silent.path).connect(AbortSignal.timeout(100))).rejects.toThrow(
+      /does not answer/,
+    );
   });
 
   it('says why when the machine has ended', async () => {
@@ -108,15 +123,28 @@ describe('the link to a guest', () => {
     const link = linkTo(there.path);
     const clients = await link.clients();
     end({ reason: 'shutdown', detail: 'The machine shut down', consoleTail: '', stderrTail: '' });
-    await expect.poll(() => link.clients().then(() => 'up', (error: Error) => error.message)).toContain(
-      'the machine has ended (The machine shut down)',
-    );
+    await expect
+      .poll(() =>
+        link.clients().then(
+          () => 'up',
+          (error: unknown) => String(error),
+        ),
+      )
+      .toContain('the machine has ended (The machine shut down)');
     await expect(clients.system.ping({})).rejects.toThrow(/the machine has ended/);
   });
 
   it.each([
-    ['noise instead of an answer', { raw: (s) => void s.write(randomBytes(100_000)) }, /does not answer/],
-    ['noise instead of HTTP/2', { afterHello: (s) => void s.write(randomBytes(10_000)) }, /connection/],
+    [
+      'noise instead of an answer',
+      { raw: (s) => void s.write(randomBytes(100_000)) },
+      /does not answer/,
+    ],
+    [
+      'noise instead of HTTP/2',
+      { afterHello: (s) => void s.write(randomBytes(10_000)) },
+      /connection/,
+    ],
     ['nothing after its answer', { afterHello: () => undefined }, /does not speak HTTP\/2/],
     ['a closed channel after its answer', { afterHello: (s) => void s.destroy() }, /closed/],
   ] satisfies [string, Omit<FakeGuestOptions, 'key'>, RegExp][])(
@@ -124,7 +152,7 @@ describe('the link to a guest', () => {
     async (_what, options, expected) => {
       const good = linkTo((await guest()).path);
       await good.clients();
-      const bad = linkTo((await guest(options)).path, { reconnectMs: 300, settleMs: 300 });
+      const bad = linkTo((await guest(options)).path, { reconnectMs: 1_000, settleMs: 200 });
       await expect(bad.clients()).rejects.toMatchObject({
         code: 'guest_unreachable',
         message: expect.stringMatching(expected) as string,
@@ -137,14 +165,22 @@ describe('the link to a guest', () => {
     const flood = await guest({
       onSession: (session) => {
         for (let count = 0; count < 3_000; count += 1) {
-          setTimeout(() => session.destroyed || session.settings({ enablePush: false }), count / 100);
+          setTimeout(
+            () => session.destroyed || session.settings({ enablePush: false }),
+            count / 100,
+          );
         }
       },
     });
     const link = linkTo(flood.path);
     const first = await link.clients();
     await expect
-      .poll(() => first.system.ping({}).then(() => 'up', (error: Error) => error.message))
+      .poll(() =>
+        first.system.ping({}).then(
+          () => 'up',
+          (error: unknown) => String(error),
+        ),
+      )
       .toMatch(/floods the connection|connection/);
   });
 

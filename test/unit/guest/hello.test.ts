@@ -74,20 +74,39 @@ describe('the scanner', () => {
   it('finds the awaited answer in noise, however the stream is cut, and gives what follows', () => {
     const magic = Buffer.from('COPPICE!');
     const noise = fc
-      .array(fc.oneof(fc.uint8Array({ maxLength: 100 }), fc.constant(magic), fc.constant(magic.subarray(0, 5))))
+      .array(
+        fc.oneof(
+          fc.uint8Array({ maxLength: 100 }),
+          fc.constant(magic),
+          fc.constant(magic.subarray(0, 5)),
+        ),
+      )
       .map((parts) => Buffer.concat(parts));
     fc.assert(
-      fc.property(noise, answers, answers, fc.uint8Array(), fc.array(fc.nat()), (before, stale, answer, after, cuts) => {
-        fc.pre(!Buffer.from(stale.nonce).equals(Buffer.from(answer.nonce)));
-        const scanner = createAnswerScanner();
-        scanner.expect(answer.nonce);
-        const stream = Buffer.concat([before, encodeAnswer(stale), before, encodeAnswer(answer), after]);
-        const result = pushInPieces(scanner, stream, cuts);
-        expect(result.state).toBe('found');
-        if (result.state !== 'found') return;
-        expect(result.answer.bootId).toBe(answer.bootId);
-        expect(result.rest.equals(Buffer.from(after))).toBe(true);
-      }),
+      fc.property(
+        noise,
+        answers,
+        answers,
+        fc.uint8Array(),
+        fc.array(fc.nat()),
+        (before, stale, answer, after, cuts) => {
+          fc.pre(!Buffer.from(stale.nonce).equals(Buffer.from(answer.nonce)));
+          const scanner = createAnswerScanner();
+          scanner.expect(answer.nonce);
+          const stream = Buffer.concat([
+            before,
+            encodeAnswer(stale),
+            before,
+            encodeAnswer(answer),
+            after,
+          ]);
+          const result = pushInPieces(scanner, stream, cuts);
+          expect(result.state).toBe('found');
+          if (result.state !== 'found') return;
+          expect(result.answer.bootId).toBe(answer.bootId);
+          expect(result.rest.equals(Buffer.from(after))).toBe(true);
+        },
+      ),
     );
   });
 
@@ -96,7 +115,12 @@ describe('the scanner', () => {
     const first = randomBytes(16);
     scanner.expect(first);
     scanner.expect(randomBytes(16));
-    const answer = { nonce: first, protocolGeneration: 1, generation: 1n, bootId: crypto.randomUUID() };
+    const answer = {
+      nonce: first,
+      protocolGeneration: 1,
+      generation: 1n,
+      bootId: crypto.randomUUID(),
+    };
     expect(scanner.push(encodeAnswer(answer)).state).toBe('searching');
   });
 

@@ -10,20 +10,24 @@ describe('MessageReader', () => {
       fc.integer({ min: 1000, max: 3000 }).map((length) => new Uint8Array(length).fill(length)),
     );
     fc.assert(
-      fc.property(fc.array(message), fc.array(fc.integer({ min: 1, max: 500 })), (messages, sizes) => {
-        const stream = Buffer.concat(messages.map(frame));
-        const reader = new MessageReader();
-        const got: Buffer[] = [];
-        for (let from = 0, turn = 0; from < stream.length; turn += 1) {
-          const to = from + (sizes[turn % Math.max(1, sizes.length)] ?? stream.length);
-          reader.push(stream.subarray(from, to), (part) => got.push(part));
-          from = to;
-        }
-        expect(got.map((part) => part.toString('hex'))).toEqual(
-          messages.map((part) => Buffer.from(part).toString('hex')),
-        );
-        expect(reader.atBoundary).toBe(true);
-      }),
+      fc.property(
+        fc.array(message),
+        fc.array(fc.integer({ min: 1, max: 500 })),
+        (messages, sizes) => {
+          const stream = Buffer.concat(messages.map(frame));
+          const reader = new MessageReader();
+          const got: Buffer[] = [];
+          for (let from = 0, turn = 0; from < stream.length; turn += 1) {
+            const to = from + (sizes[turn % Math.max(1, sizes.length)] ?? stream.length);
+            reader.push(stream.subarray(from, to), (part) => got.push(part));
+            from = to;
+          }
+          expect(got.map((part) => part.toString('hex'))).toEqual(
+            messages.map((part) => Buffer.from(part).toString('hex')),
+          );
+          expect(reader.atBoundary).toBe(true);
+        },
+      ),
     );
   });
 
@@ -35,7 +39,9 @@ describe('MessageReader', () => {
 
   it('refuses compression', () => {
     const reader = new MessageReader();
-    expect(() => reader.push(Buffer.from([1, 0, 0, 0, 1, 0]), () => undefined)).toThrow(/compressed/);
+    expect(() => reader.push(Buffer.from([1, 0, 0, 0, 1, 0]), () => undefined)).toThrow(
+      /compressed/,
+    );
   });
 
   it('knows when it is in the middle of a message', () => {

@@ -34,7 +34,9 @@ describe('apt sources', () => {
   });
 
   it('skips stanzas that are switched off', () => {
-    expect(parseDeb822('Enabled: no\nTypes: deb\nURIs: http://m.test/debian\nSuites: bookworm\n')).toEqual([]);
+    expect(
+      parseDeb822('Enabled: no\nTypes: deb\nURIs: http://m.test/debian\nSuites: bookworm\n'),
+    ).toEqual([]);
   });
 
   it('leaves out third parties, also those that imitate the suite', () => {
@@ -55,18 +57,31 @@ describe('apt sources', () => {
 
   it('keeps the updates and security suites', () => {
     const suites = ['bookworm', 'bookworm-updates', 'bookworm-security'];
-    const sources = suites.map((suite) => ({ uri: 'http://m.test/debian', suite, components: ['main'] }));
+    const sources = suites.map((suite) => ({
+      uri: 'http://m.test/debian',
+      suite,
+      components: ['main'],
+    }));
     expect(distributionSources(sources, debian)).toHaveLength(3);
   });
 
   it('names an entry that both forms have once', () => {
     const own = { uri: 'http://m.test/debian', suite: 'bookworm', components: ['main'] };
-    expect(distributionSources([own, { ...own, uri: 'http://m.test/debian/' }], debian)).toHaveLength(1);
+    expect(
+      distributionSources([own, { ...own, uri: 'http://m.test/debian/' }], debian),
+    ).toHaveLength(1);
   });
 
   it('writes an entry as mmdebstrap takes it', () => {
-    const source = { uri: 'http://m.test/debian', suite: 'bookworm', components: ['main'], signedBy: keyring };
-    expect(sourceLine(source)).toBe(`deb [signed-by=${keyring}] http://m.test/debian bookworm main`);
+    const source = {
+      uri: 'http://m.test/debian',
+      suite: 'bookworm',
+      components: ['main'],
+      signedBy: keyring,
+    };
+    expect(sourceLine(source)).toBe(
+      `deb [signed-by=${keyring}] http://m.test/debian bookworm main`,
+    );
   });
 
   it('knows Debian and Ubuntu and nothing else', () => {
@@ -83,7 +98,10 @@ describe('apt sources', () => {
     afterEach(() => dir.remove());
 
     it('puts the first mirror of a mirror list in its place', async () => {
-      await writeFile(join(dir.path, 'mirrors'), 'http://first.test/debian\thint\nhttp://second.test/debian\n');
+      await writeFile(
+        join(dir.path, 'mirrors'),
+        'http://first.test/debian\thint\nhttp://second.test/debian\n',
+      );
       await mkdir(join(dir.path, 'sources.list.d'));
       await writeFile(
         join(dir.path, 'sources.list.d/debian.sources'),

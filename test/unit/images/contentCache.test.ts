@@ -43,7 +43,9 @@ describe('the content cache', () => {
     await cached(request());
     await writeFile(join(entry.dir, 'thing'), 'CONTENT');
     expect((await cached(request())).built).toBe(true);
-    await expect(verifyFile(join(entry.dir, 'thing'), { sha256: sha256('content'), size: 7 })).resolves.toBeUndefined();
+    await expect(
+      verifyFile(join(entry.dir, 'thing'), { sha256: sha256('content'), size: 7 }),
+    ).resolves.toBeUndefined();
   });
 
   it('replaces an entry whose manifest is cut short', async () => {
@@ -102,7 +104,9 @@ describe('the content cache', () => {
   });
 
   it('gives equal keys to equal inputs in any order', () => {
-    expect(cacheKey({ a: 1, b: [2, { c: 3, d: 4 }] })).toBe(cacheKey({ b: [2, { d: 4, c: 3 }], a: 1 }));
+    expect(cacheKey({ a: 1, b: [2, { c: 3, d: 4 }] })).toBe(
+      cacheKey({ b: [2, { d: 4, c: 3 }], a: 1 }),
+    );
   });
 });
 

@@ -29,7 +29,9 @@ describe('the cpio writer', () => {
   });
 
   it.runIf(hasCpio())('is read by cpio, device node included', () => {
-    const listing = execFileSync('cpio', ['-itv', '--quiet'], { input: cpioArchive(entries) }).toString();
+    const listing = execFileSync('cpio', ['-itv', '--quiet'], {
+      input: cpioArchive(entries),
+    }).toString();
     expect(listing).toMatch(/crw-------.* 5, +1 .*dev\/console/);
     expect(listing).toMatch(/-rwxr-xr-x.* 5 .*init/);
   });

@@ -42,7 +42,10 @@ export function sha256(bytes: Buffer | string): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-export async function tempDirectory(): Promise<{ readonly path: string; readonly remove: () => Promise<void> }> {
+export async function tempDirectory(): Promise<{
+  readonly path: string;
+  readonly remove: () => Promise<void>;
+}> {
   const path = await mkdtemp(join(tmpdir(), 'coppice-images-'));
   return { path, remove: () => rm(path, { recursive: true, force: true }) };
 }
@@ -59,7 +62,11 @@ export async function ociLayout(
 ): Promise<void> {
   const architecture = options.architecture ?? 'amd64';
   await mkdir(join(directory, 'blobs/sha256'), { recursive: true });
-  const store = async (bytes: Buffer, mediaType: string, tamper?: (blob: Buffer) => Buffer): Promise<object> => {
+  const store = async (
+    bytes: Buffer,
+    mediaType: string,
+    tamper?: (blob: Buffer) => Buffer,
+  ): Promise<object> => {
     await writeFile(join(directory, 'blobs/sha256', sha256(bytes)), tamper?.(bytes) ?? bytes);
     return { mediaType, digest: `sha256:${sha256(bytes)}`, size: bytes.length };
   };
@@ -83,7 +90,10 @@ export async function ociLayout(
   );
   const platform = { os: 'linux', architecture };
   await writeFile(join(directory, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
-  await writeFile(join(directory, 'index.json'), json({ schemaVersion: 2, manifests: [{ ...manifest, platform }] }));
+  await writeFile(
+    join(directory, 'index.json'),
+    json({ schemaVersion: 2, manifests: [{ ...manifest, platform }] }),
+  );
 }
 
 export interface DiskView {

@@ -72,12 +72,33 @@ describe('importing a disk', () => {
   });
 
   it('refuses a qcow2 disk whose backing file is one of the host', async () => {
-    await run('qemu-img', ['create', '-q', '-u', '-f', 'qcow2', '-b', '/etc/passwd', '-F', 'raw', qcow2, '1M']);
+    await run('qemu-img', [
+      'create',
+      '-q',
+      '-u',
+      '-f',
+      'qcow2',
+      '-b',
+      '/etc/passwd',
+      '-F',
+      'raw',
+      qcow2,
+      '1M',
+    ]);
     await refused(qcow2, 'image_invalid');
   });
 
   it('refuses a qcow2 disk with an external data file', async () => {
-    await run('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', `data_file=${join(dir.path, 'data')}`, qcow2, '1M']);
+    await run('qemu-img', [
+      'create',
+      '-q',
+      '-f',
+      'qcow2',
+      '-o',
+      `data_file=${join(dir.path, 'data')}`,
+      qcow2,
+      '1M',
+    ]);
     await refused(qcow2, 'image_invalid');
   });
 
@@ -98,13 +119,17 @@ describe('importing a disk', () => {
   });
 
   it('refuses a disk larger than allowed', async () => {
-    await expect(importImage(raw, { name: 'test', outDir, maxBytes: 1024 * 1024 })).rejects.toMatchObject({
+    await expect(
+      importImage(raw, { name: 'test', outDir, maxBytes: 1024 * 1024 }),
+    ).rejects.toMatchObject({
       code: 'limit_exceeded',
     });
   });
 
   it('refuses a disk without a Linux system', async () => {
-    await run('debugfs', ['-w', '-R', 'rm /bin/sh', raw], { env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin` } });
+    await run('debugfs', ['-w', '-R', 'rm /bin/sh', raw], {
+      env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin` },
+    });
     await refused(raw, 'image_invalid');
   });
 

@@ -18,7 +18,10 @@ describe('importing a root file system', () => {
   });
   afterEach(() => dir.remove());
 
-  const importBytes = async (bytes: Buffer, options: Partial<ImportOptions> = {}): Promise<ImageResult> => {
+  const importBytes = async (
+    bytes: Buffer,
+    options: Partial<ImportOptions> = {},
+  ): Promise<ImageResult> => {
     await writeFile(source, bytes);
     return importImage(source, { name: 'test', outDir, ...options });
   };
@@ -36,7 +39,10 @@ describe('importing a root file system', () => {
     const { path } = await importItems({
       name: 'ping',
       content: 'x',
-      pax: { 'SCHILY.xattr.security.capability': '\x01\x02\x03', 'SCHILY.xattr.user.note': 'hello' },
+      pax: {
+        'SCHILY.xattr.security.capability': '\x01\x02\x03',
+        'SCHILY.xattr.user.note': 'hello',
+      },
     });
     const facts = await (await viewDisk(path)).stat('/ping');
     expect(facts).toContain('security.capability (3) = 01 02 03');
@@ -44,7 +50,11 @@ describe('importing a root file system', () => {
   });
 
   it('keeps attributes that do not fit into the inode', async () => {
-    const { path } = await importItems({ name: 'big', content: 'x', pax: { 'SCHILY.xattr.user.big': 'v'.repeat(2000) } });
+    const { path } = await importItems({
+      name: 'big',
+      content: 'x',
+      pax: { 'SCHILY.xattr.user.big': 'v'.repeat(2000) },
+    });
     expect(await (await viewDisk(path)).stat('/big')).toContain('user.big (2000)');
   });
 
@@ -65,8 +75,13 @@ describe('importing a root file system', () => {
   });
 
   it('holds a directory with thousands of names and files of many blocks', async () => {
-    const items = Array.from({ length: 3000 }, (_, index) => ({ name: `many/file-${String(index)}` }));
-    const { path } = await importItems(...items, { name: 'large', content: Buffer.alloc(300_001, 'x') });
+    const items = Array.from({ length: 3000 }, (_, index) => ({
+      name: `many/file-${String(index)}`,
+    }));
+    const { path } = await importItems(...items, {
+      name: 'large',
+      content: Buffer.alloc(300_001, 'x'),
+    });
     const disk = await viewDisk(path);
     expect(await disk.names('/many')).toHaveLength(3000);
     expect(await disk.cat('/large')).toHaveLength(300_001);
@@ -80,9 +95,16 @@ describe('importing a root file system', () => {
 
   it('makes the mount points that the agent needs', async () => {
     const { path } = await importItems();
-    expect(await (await viewDisk(path)).names('/')).toEqual(
-      ['bin', 'dev', 'proc', 'root', 'run', 'sys', 'tmp', 'workspace'],
-    );
+    expect(await (await viewDisk(path)).names('/')).toEqual([
+      'bin',
+      'dev',
+      'proc',
+      'root',
+      'run',
+      'sys',
+      'tmp',
+      'workspace',
+    ]);
   });
 
   it('describes the file it made', async () => {
@@ -117,7 +139,11 @@ describe('importing a root file system', () => {
     expect(await (await viewDisk(path)).cat('/bin/sh')).toBe('#!shell');
   });
 
-  const refused = async (bytes: Buffer, code: string, options: Partial<ImportOptions> = {}): Promise<void> => {
+  const refused = async (
+    bytes: Buffer,
+    code: string,
+    options: Partial<ImportOptions> = {},
+  ): Promise<void> => {
     await expect(importBytes(bytes, options)).rejects.toMatchObject({ code });
     expect(await readdir(outDir)).toEqual([]);
   };
@@ -126,7 +152,10 @@ describe('importing a root file system', () => {
     ['climbs out', { name: '../evil', content: 'x' }],
     ['climbs out further down', { name: 'a/../../evil', content: 'x' }],
     ['links to a file outside', { name: 'x', type: 'link', linkname: '../../etc/shadow' } as const],
-    ['links to a file that is not in it', { name: 'x', type: 'link', linkname: '/etc/shadow' } as const],
+    [
+      'links to a file that is not in it',
+      { name: 'x', type: 'link', linkname: '/etc/shadow' } as const,
+    ],
     ['puts a file below a file', { name: 'bin/sh/x', content: 'x' }],
   ])('refuses an archive that %s', async (_, item) => {
     await refused(await tar([...minimalRoot, item]), 'image_invalid');
@@ -164,7 +193,9 @@ describe('importing a root file system', () => {
     ['zstd', (bytes: Buffer) => Promise.resolve(zstdCompressSync(bytes))],
     ['xz', xzipped],
   ])('refuses a truncated %s file', async (_, compress) => {
-    const noise = Buffer.from(Array.from({ length: 20_000 }, (__, index) => (index * index * 7919) >> 3));
+    const noise = Buffer.from(
+      Array.from({ length: 20_000 }, (__, index) => (index * index * 7919) >> 3),
+    );
     const bytes = await compress(await tar([...minimalRoot, { name: 'noise', content: noise }]));
     await refused(bytes.subarray(0, bytes.length - 100), 'image_corrupt');
   });
@@ -189,9 +220,11 @@ describe('importing a root file system', () => {
   });
 
   it('says that a source does not exist', async () => {
-    await expect(importImage(join(dir.path, 'no'), { name: 'test', outDir })).rejects.toMatchObject({
-      code: 'file_not_found',
-    });
+    await expect(importImage(join(dir.path, 'no'), { name: 'test', outDir })).rejects.toMatchObject(
+      {
+        code: 'file_not_found',
+      },
+    );
   });
 
   it('leaves nothing behind when it is cancelled', async () => {

@@ -4,7 +4,9 @@ import { newestSeries } from '../../../images/kernel/kernelSource.ts';
 
 describe('the kernel configuration check', () => {
   it('accepts a configuration that has every line', () => {
-    expect(unmetLines('CONFIG_A=y\nCONFIG_B=n\n', 'CONFIG_A=y\n# CONFIG_B is not set\n', {})).toEqual([]);
+    expect(
+      unmetLines('CONFIG_A=y\nCONFIG_B=n\n', 'CONFIG_A=y\n# CONFIG_B is not set\n', {}),
+    ).toEqual([]);
   });
 
   it('names a line that Kconfig dropped', () => {
@@ -14,7 +16,9 @@ describe('the kernel configuration check', () => {
   });
 
   it('names an option that something else switched on', () => {
-    expect(unmetLines('CONFIG_A=n\n', 'CONFIG_A=y\n', {})).toEqual(['CONFIG_A should be n but is y']);
+    expect(unmetLines('CONFIG_A=n\n', 'CONFIG_A=y\n', {})).toEqual([
+      'CONFIG_A should be n but is y',
+    ]);
   });
 
   it('takes an absent option for off', () => {
@@ -28,7 +32,12 @@ describe('the kernel configuration check', () => {
 
 describe('the kernel source', () => {
   it('is the newest by number, not by spelling', () => {
-    const names = ['linux-source-6.9.tar.xz', 'linux-source-6.12.tar.xz', 'linux-config-6.12', 'notes'];
+    const names = [
+      'linux-source-6.9.tar.xz',
+      'linux-source-6.12.tar.xz',
+      'linux-config-6.12',
+      'notes',
+    ];
     expect(newestSeries(names)).toEqual({ file: 'linux-source-6.12.tar.xz', series: '6.12' });
   });
 

@@ -4,7 +4,15 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { importImage } from '../../../helper-daemon/images/importImage.ts';
-import { minimalRoot, ociLayout, sha256, tar, tempDirectory, viewDisk, type DiskView } from './fixtures.ts';
+import {
+  minimalRoot,
+  ociLayout,
+  sha256,
+  tar,
+  tempDirectory,
+  viewDisk,
+  type DiskView,
+} from './fixtures.ts';
 
 describe('importing a container image', () => {
   let dir: Awaited<ReturnType<typeof tempDirectory>>;
@@ -32,7 +40,11 @@ describe('importing a container image', () => {
 
   it('removes what a whiteout names, directories with all they hold', async () => {
     const disk = await importLayers(
-      await tar([...minimalRoot, { name: 'a/b/c', content: '1' }, { name: 'a/keep', content: '2' }]),
+      await tar([
+        ...minimalRoot,
+        { name: 'a/b/c', content: '1' },
+        { name: 'a/keep', content: '2' },
+      ]),
       await tar([{ name: 'a/.wh.b' }]),
     );
     expect(await disk.names('/a')).toEqual(['keep']);
@@ -40,14 +52,21 @@ describe('importing a container image', () => {
 
   it('empties a directory that a layer marks as opaque, and keeps what that layer adds', async () => {
     const disk = await importLayers(
-      await tar([...minimalRoot, { name: 'data/old', content: '1' }, { name: 'data/sub/old', content: '1' }]),
+      await tar([
+        ...minimalRoot,
+        { name: 'data/old', content: '1' },
+        { name: 'data/sub/old', content: '1' },
+      ]),
       await tar([
         { name: 'data/sub/new', content: '2' },
         { name: 'data/.wh..wh..opq' },
         { name: 'data/new', content: '2' },
       ]),
     );
-    expect([await disk.names('/data'), await disk.names('/data/sub')]).toEqual([['new', 'sub'], ['new']]);
+    expect([await disk.names('/data'), await disk.names('/data/sub')]).toEqual([
+      ['new', 'sub'],
+      ['new'],
+    ]);
   });
 
   it('does not let a whiteout hide what its own layer wrote', async () => {
@@ -60,7 +79,11 @@ describe('importing a container image', () => {
 
   it('keeps a hard link to a file that a later layer replaces', async () => {
     const disk = await importLayers(
-      await tar([...minimalRoot, { name: 'one', content: 'shared' }, { name: 'two', type: 'link', linkname: 'one' }]),
+      await tar([
+        ...minimalRoot,
+        { name: 'one', content: 'shared' },
+        { name: 'two', type: 'link', linkname: 'one' },
+      ]),
       await tar([{ name: 'one', content: 'changed' }]),
     );
     expect([await disk.cat('/one'), await disk.cat('/two')]).toEqual(['changed', 'shared']);
@@ -68,15 +91,25 @@ describe('importing a container image', () => {
 
   it('replaces a symbolic link by a directory of a later layer instead of following it', async () => {
     const disk = await importLayers(
-      await tar([...minimalRoot, { name: 'real/file', content: '1' }, { name: 'link', type: 'symlink', linkname: 'real' }]),
-      await tar([{ name: 'link/', type: 'directory' }, { name: 'link/other', content: '2' }]),
+      await tar([
+        ...minimalRoot,
+        { name: 'real/file', content: '1' },
+        { name: 'link', type: 'symlink', linkname: 'real' },
+      ]),
+      await tar([
+        { name: 'link/', type: 'directory' },
+        { name: 'link/other', content: '2' },
+      ]),
     );
     expect([await disk.names('/real'), await disk.names('/link')]).toEqual([['file'], ['other']]);
   });
 
   it('follows a link inside the image for a path that runs through it', async () => {
     const disk = await importLayers(
-      await tar([{ name: 'usr/bin/sh', content: '#!' }, { name: 'bin', type: 'symlink', linkname: 'usr/bin' }]),
+      await tar([
+        { name: 'usr/bin/sh', content: '#!' },
+        { name: 'bin', type: 'symlink', linkname: 'usr/bin' },
+      ]),
       await tar([{ name: 'bin/tool', content: 'x' }]),
     );
     expect(await disk.names('/usr/bin')).toEqual(['sh', 'tool']);
@@ -84,7 +117,12 @@ describe('importing a container image', () => {
 
   it('writes the environment for the agent and keeps the rest of the configuration', async () => {
     await ociLayout(layout, [await tar(minimalRoot)], {
-      config: { Env: ['PATH=/bin', 'A=b c', 'BAD=x\ny'], WorkingDir: '/srv', User: '1000', Cmd: ['sh'] },
+      config: {
+        Env: ['PATH=/bin', 'A=b c', 'BAD=x\ny'],
+        WorkingDir: '/srv',
+        User: '1000',
+        Cmd: ['sh'],
+      },
     });
     const { path, manifest } = await importImage(layout, { name: 'test', outDir });
     expect(await (await viewDisk(path)).cat('/etc/coppice/image.env')).toBe('PATH=/bin\nA=b c');
@@ -103,7 +141,11 @@ describe('importing a container image', () => {
     const { readFile } = await import('node:fs/promises');
     const blobs = await readdir(join(layout, 'blobs/sha256'));
     const items = [];
-    for (const name of ['oci-layout', 'index.json', ...blobs.map((blob) => `blobs/sha256/${blob}`)]) {
+    for (const name of [
+      'oci-layout',
+      'index.json',
+      ...blobs.map((blob) => `blobs/sha256/${blob}`),
+    ]) {
       items.push({ name, content: await readFile(join(layout, name)) });
     }
     await writeFile(archive, await tar(items));
@@ -114,7 +156,11 @@ describe('importing a container image', () => {
   it('reads a docker save archive, compressed as a whole, with linked layers', async () => {
     const layer = await tar(minimalRoot);
     const diffId = createHash('sha256').update(layer).digest('hex');
-    const config = JSON.stringify({ os: 'linux', architecture: 'amd64', rootfs: { diff_ids: [`sha256:${diffId}`] } });
+    const config = JSON.stringify({
+      os: 'linux',
+      architecture: 'amd64',
+      rootfs: { diff_ids: [`sha256:${diffId}`] },
+    });
     const archive = join(dir.path, 'saved.tar.gz');
     const id = 'a'.repeat(64);
     const other = 'b'.repeat(64);
@@ -122,7 +168,12 @@ describe('importing a container image', () => {
       { name: `${id}/layer.tar`, content: layer },
       { name: `${other}/layer.tar`, type: 'symlink', linkname: `../${id}/layer.tar` },
       { name: `${sha256(config)}.json`, content: config },
-      { name: 'manifest.json', content: JSON.stringify([{ Config: `${sha256(config)}.json`, Layers: [`${other}/layer.tar`] }]) },
+      {
+        name: 'manifest.json',
+        content: JSON.stringify([
+          { Config: `${sha256(config)}.json`, Layers: [`${other}/layer.tar`] },
+        ]),
+      },
     ]);
     await writeFile(archive, gzipSync(saved));
     const { path } = await importImage(archive, { name: 'test', outDir });
@@ -133,7 +184,9 @@ describe('importing a container image', () => {
     await ociLayout(layout, [await tar(minimalRoot)], {
       tamper: (blob) => Buffer.from(blob).fill(0x41, 512, 513),
     });
-    await expect(importImage(layout, { name: 'test', outDir })).rejects.toMatchObject({ code: 'image_corrupt' });
+    await expect(importImage(layout, { name: 'test', outDir })).rejects.toMatchObject({
+      code: 'image_corrupt',
+    });
     expect(await readdir(outDir)).toEqual([]);
   });
 
@@ -152,12 +205,16 @@ describe('importing a container image', () => {
     await unlink(blob);
     await writeFile(join(dir.path, 'secret'), layer);
     await symlink(join(dir.path, 'secret'), blob);
-    await expect(importImage(layout, { name: 'test', outDir })).rejects.toMatchObject({ code: 'image_invalid' });
+    await expect(importImage(layout, { name: 'test', outDir })).rejects.toMatchObject({
+      code: 'image_invalid',
+    });
   });
 
   it('refuses an image without a shell', async () => {
     await ociLayout(layout, [await tar([{ name: 'app', content: 'x', mode: 0o755 }])]);
-    await expect(importImage(layout, { name: 'test', outDir })).rejects.toMatchObject({ code: 'image_invalid' });
+    await expect(importImage(layout, { name: 'test', outDir })).rejects.toMatchObject({
+      code: 'image_invalid',
+    });
   });
 
   it('refuses a directory that is no layout and says how to pack it', async () => {

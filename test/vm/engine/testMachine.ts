@@ -3,7 +3,12 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import type { Engine, Machine, MachineIdentity, MachineSpec } from '../../../helper-daemon/engine/machine.ts';
+import type {
+  Engine,
+  Machine,
+  MachineIdentity,
+  MachineSpec,
+} from '../../../helper-daemon/engine/machine.ts';
 import { createQemuEngine } from '../../../helper-daemon/engine/qemu/qemuEngine.ts';
 import { openGuestLink, type GuestLink } from '../../../helper-daemon/guest/guestLink.ts';
 import { readBootAssets, type BootAssets } from '../../../helper-daemon/images/bootAssets.ts';
@@ -25,7 +30,9 @@ export interface TestBed {
   dispose(): Promise<void>;
 }
 
-export async function openTestBed(engineOptions: { readonly cgroupParent?: string } = {}): Promise<TestBed> {
+export async function openTestBed(
+  engineOptions: { readonly cgroupParent?: string } = {},
+): Promise<TestBed> {
   const assets: BootAssets = await readBootAssets();
   const directory = mkdtempSync(path.join(os.tmpdir(), 'cop-'));
   const engine = createQemuEngine({

@@ -1,14 +1,14 @@
 /** A real daemon with a state directory of its own, for tests that look at it from a client's side. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connectClient, type CoppiceClient } from '../../../helper-daemon/client/client.ts';
-import { hostPaths, type HostPaths } from '../../../helper-daemon/system/paths.ts';
+import { hostPaths, type DaemonMode, type HostPaths } from '../../../helper-daemon/system/paths.ts';
 
-const daemonProgram = path.resolve(import.meta.dirname, '../../../dist/coppiced.mjs');
+export const daemonProgram = path.resolve(import.meta.dirname, '../../../dist/coppiced.mjs');
 
 export interface TestDaemon {
   readonly home: string;
@@ -27,11 +27,11 @@ export interface TestDaemon {
   dispose(): Promise<void>;
 }
 
-export async function startTestDaemon(
-  env: Readonly<Record<string, string>> = {},
-): Promise<TestDaemon> {
+export async function startTestDaemon(mode: DaemonMode = 'user'): Promise<TestDaemon> {
   const home = mkdtempSync(path.join(os.tmpdir(), 'cop-'));
-  const paths = hostPaths('user', { COPPICE_HOME: home });
+  // In system mode machines run under accounts of their own, which have to get through here.
+  if (mode === 'system') chmodSync(home, 0o711);
+  const paths = hostPaths(mode, { COPPICE_HOME: home });
   const clients = new Set<CoppiceClient>();
   let child: ChildProcess | undefined;
 
@@ -59,9 +59,9 @@ export async function startTestDaemon(
   }
 
   async function start(): Promise<void> {
-    child = spawn(process.execPath, ['--no-warnings', daemonProgram, '--user'], {
+    child = spawn(process.execPath, ['--no-warnings', daemonProgram, `--${mode}`], {
       stdio: ['ignore', 'ignore', 'inherit'],
-      env: { ...process.env, ...env, COPPICE_HOME: home },
+      env: { ...process.env, COPPICE_HOME: home },
     });
     const client = await connect();
     client.close();

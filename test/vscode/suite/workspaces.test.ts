@@ -29,7 +29,8 @@ suite('workspaces', function () {
   test('create boots a machine and the model hears of it by events', async () => {
     const answers = { name, base_image: 'debian-dev' };
     await vscode.commands.executeCommand('coppice.workspace.create', answers);
-    await until('the workspace runs', () => workspaceNamed(api, name)?.state === 'running');
+    const runs = (): boolean => workspaceNamed(api, name)?.state === 'running';
+    await until('the workspace runs', runs, 5_000);
   });
 
   test('a terminal is a real shell in the machine', async () => {
