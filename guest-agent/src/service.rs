@@ -38,9 +38,12 @@ pub fn run(cmdline: &Cmdline, power: Power, cgroups: Option<&Path>) -> ! {
 /// A plain process that serves connections of a socket.
 pub fn serve(socket: Socket, key: [u8; 32], options: ServeOptions) -> io::Result<()> {
     block_on(async {
-        let power = if options.own_machine { Power::SystemInit } else { Power::None };
-        let agent: Rc<Agent> =
-            Agent::new(options.generation, power, options.cgroups.as_deref());
+        let power = if options.own_machine {
+            Power::SystemInit
+        } else {
+            Power::None
+        };
+        let agent: Rc<Agent> = Agent::new(options.generation, power, options.cgroups.as_deref());
         match socket {
             Socket::Unix(path) => transport::serve_unix(agent, key, &path).await,
             Socket::Vsock(port) => transport::serve_vsock(agent, key, port).await,

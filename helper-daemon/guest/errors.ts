@@ -169,8 +169,9 @@ function codeOf(
   if (word === undefined) return codes[status] ?? 'guest_error';
   if (name.service === 'ProcessService' && starting.has(name.method)) {
     // Open also attaches, and then it is the job that is missing.
-    if (word === 'not_found')
-      {return /^there is no process \d/.test(message) ? 'not_found' : 'not_started';}
+    if (word === 'not_found') {
+      return /^there is no process \d/.test(message) ? 'not_found' : 'not_started';
+    }
     if (word === 'permission') return 'not_started';
   }
   return (

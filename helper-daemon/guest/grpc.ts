@@ -284,8 +284,9 @@ class Call {
     const cancel = 8;
     if (this.#stream !== undefined && !this.#stream.closed) {
       // After a good end the guest has nothing more to say; whatever we still send is of no use to it.
-      if (this.#outcome.error !== undefined || !this.#stream.writableEnded)
-        {this.#stream.close(cancel);}
+      if (this.#outcome.error !== undefined || !this.#stream.writableEnded) {
+        this.#stream.close(cancel);
+      }
     }
     this.#host.onCall(false);
     this.#wakeReader?.();
@@ -298,8 +299,9 @@ class Call {
       const message = this.#waiting.shift();
       if (message !== undefined) {
         this.#waitingBytes -= message.length + 64;
-        if (this.#waitingBytes <= readAhead / 2 && this.#stream?.isPaused() === true)
-          {this.#stream.resume();}
+        if (this.#waitingBytes <= readAhead / 2 && this.#stream?.isPaused() === true) {
+          this.#stream.resume();
+        }
         return message;
       }
       if (this.#outcome !== undefined) {

@@ -51,8 +51,9 @@ export function encodeAnswer(answer: HelloAnswer): Buffer {
 
 /** undefined when the first 64 bytes are no answer. */
 export function decodeAnswer(bytes: Buffer): HelloAnswer | undefined {
-  if (bytes.length < answerLength || !bytes.subarray(0, magic.length).equals(magic))
-    {return undefined;}
+  if (bytes.length < answerLength || !bytes.subarray(0, magic.length).equals(magic)) {
+    return undefined;
+  }
   if (bytes.readUInt32BE(60) !== crc32(bytes.subarray(0, 60))) return undefined;
   const hex = bytes.toString('hex', 36, 52);
   return {

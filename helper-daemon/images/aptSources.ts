@@ -82,7 +82,7 @@ export function parseDeb822(text: string): readonly AptSource[] {
     const words = (name: string): readonly string[] =>
       (fields.get(name) ?? '').split(/\s+/).filter(Boolean);
     if (!words('types').includes('deb') || /^(no|false|off|0)$/i.test(fields.get('enabled') ?? ''))
-      continue;
+      {continue;}
     const signedBy = fields.get('signed-by');
     for (const uri of words('uris')) {
       for (const suite of words('suites')) {

@@ -48,7 +48,7 @@ export async function archiveBlobs(
       else if (entry.kind === 'link') links.set(name, components(entry.linkTarget).join('/'));
       // Old docker save archives link equal layers of several images to one another.
       else if (entry.kind === 'symlink')
-        links.set(name, posix.join(posix.dirname(name), entry.linkTarget));
+        {links.set(name, posix.join(posix.dirname(name), entry.linkTarget));}
     }
   } finally {
     stream.destroy();

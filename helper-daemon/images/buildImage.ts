@@ -3,7 +3,7 @@
  * turns that into a disk. Works as root and as an ordinary user with subordinate ids.
  */
 import { createReadStream } from 'node:fs';
-import { constants, copyFile, mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { constants, copyFile, mkdir, readFile, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run } from '../system/run.ts';
 import { CoppiceError } from '../../protocol/errors.ts';
@@ -23,12 +23,15 @@ import { makeDisk } from './makeDisk.ts';
 import { packageList } from './packageList.ts';
 import { signalOf, type WorkOptions } from './progress.ts';
 import type { Recipe } from './recipe.ts';
+import { withWorkDirectory } from './workDirectory.ts';
 
 /** Raise it when the steps below change what comes out. */
 const builderVersion = 1;
 const fallbackEpoch = 1_735_689_600;
 const diskName = 'disk.qcow2';
 const gibibyte = 1024 ** 3;
+/** The tar, the file system and the qcow2 file exist at the same time. */
+const neededSpace = 3 * gibibyte;
 /** Left out as in other slim images; dpkg in the guest leaves them out as well. */
 const unneeded = [
   '/usr/share/man/*',
@@ -73,16 +76,10 @@ export async function buildImage(
       unneeded,
       needed,
     },
-    build: async (dir) => {
-      const parent = join(root, 'work');
-      await mkdir(parent, { recursive: true });
-      const work = await mkdtemp(join(parent, 'image-'));
-      try {
-        return await buildInto(join(dir, diskName), work, recipe, distribution, sources, options);
-      } finally {
-        await rm(work, { recursive: true, force: true });
-      }
-    },
+    build: (dir) =>
+      withWorkDirectory(root, 'image', neededSpace, (work) =>
+        buildInto(join(dir, diskName), work, recipe, distribution, sources, options),
+      ),
     ...(options.refresh === undefined ? {} : { refresh: options.refresh }),
     ...signalOf(options),
     onWait: () =>

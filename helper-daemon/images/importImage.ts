@@ -25,7 +25,7 @@ import {
 import type { ImageResult } from './imageManifest.ts';
 import { importDisk } from './importDisk.ts';
 import { identifySource, type ImportSource } from './importSource.ts';
-import { makeDisk, requireSpace, type Layer } from './makeDisk.ts';
+import { makeDisk, type Layer } from './makeDisk.ts';
 import {
   resolveImage,
   type ContainerConfig,
@@ -35,6 +35,7 @@ import {
 import { readStart } from './readStart.ts';
 import { signalOf, type WorkOptions } from './progress.ts';
 import type { Tree } from './ext4/tree.ts';
+import { requireSpace } from './workDirectory.ts';
 
 export interface ImportOptions extends WorkOptions {
   readonly name: string;
@@ -230,7 +231,7 @@ function limited(input: Readable, job: Job): Readable {
     transform(chunk: Buffer, _encoding, done) {
       seen += chunk.length;
       if (seen > limit)
-        done(imageTooLarge(`The archive unpacks to more than ${String(limit)} bytes.`, limit));
+        {done(imageTooLarge(`The archive unpacks to more than ${String(limit)} bytes.`, limit));}
       else done(null, chunk);
     },
   });
@@ -250,11 +251,11 @@ function verified(input: Readable, sha256: string): Readable {
     flush(done) {
       if (hash.digest('hex') === sha256) done();
       else
-        done(
+        {done(
           imageCorrupt(
             `A layer of the image does not have the content its digest promises (sha256:${sha256}).`,
           ),
-        );
+        );}
     },
   });
   pipeline(input, check).catch(() => {
@@ -265,6 +266,6 @@ function verified(input: Readable, sha256: string): Readable {
 
 function explained(error: unknown, source: string, outDir: string): unknown {
   if (error instanceof CoppiceError && /No space left on device/.test(error.message))
-    return noSpace(outDir);
+    {return noSpace(outDir);}
   return withSpaceError(asCorrupt(error, source), outDir);
 }

@@ -5,13 +5,13 @@
  * attributes come out right whoever runs it: no root, no user namespace, no fakeroot, and nothing of the
  * archive ever touches the host's file system.
  */
-import { mkdtemp, rm, statfs, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { run } from '../system/run.ts';
 import { applyLayer, type Budget, type LayerCounts } from './applyLayer.ts';
 import { digestText } from './fileDigest.ts';
-import { imageCorrupt, imageTooLarge, noSpace } from './imageErrors.ts';
+import { imageCorrupt, imageTooLarge } from './imageErrors.ts';
 import { signalOf, type WorkOptions } from './progress.ts';
 import { makeTree, type Attributes, type Tree, type TreeNode } from './ext4/tree.ts';
 import { openVolume, type Extent } from './ext4/volume.ts';
@@ -44,6 +44,8 @@ export interface DiskRequest extends WorkOptions {
   /** Seconds since 1970 for what the layers do not date. */
   readonly epoch: number;
   readonly maxBytes: number;
+  /** Of the file system at the first attempt; it is made larger until the content fits. */
+  readonly firstSize?: number;
 }
 
 export interface DiskFacts extends LayerCounts {
@@ -54,7 +56,7 @@ export interface DiskFacts extends LayerCounts {
 
 const gibibyte = 1024 ** 3;
 /** Sparse, so it costs nothing; big enough that most work never needs to grow it. */
-const firstSize = 8 * gibibyte;
+const usualSize = 8 * gibibyte;
 
 /**
  * Named one by one: what a distribution's mke2fs would choose differs. resize_inode and the room reserved
@@ -85,7 +87,7 @@ export async function makeDisk(request: DiskRequest): Promise<DiskFacts> {
   const work = await mkdtemp(join(request.workDir, 'disk-'));
   try {
     const raw = join(work, 'root.ext4');
-    for (let size = firstSize; ; size *= 4) {
+    for (let size = request.firstSize ?? usualSize; ; size *= 4) {
       try {
         const facts = await fill(raw, size, request);
         request.onProgress?.({ step: 'image', detail: 'checking the file system' });
@@ -256,13 +258,6 @@ export async function convertToQcow2(
 /** e2fsprogs lives in /usr/sbin, which is not on every user's PATH. */
 export function systemPath(): { readonly PATH: string } {
   return { PATH: `${process.env['PATH'] ?? ''}:/usr/local/sbin:/usr/sbin:/sbin` };
-}
-
-/** Checked before anything is written: a full disk half-way helps nobody. */
-export async function requireSpace(directory: string, needed: number): Promise<void> {
-  const facts = await statfs(directory);
-  const available = facts.bavail * facts.bsize;
-  if (available < needed) throw noSpace(directory, { needed, available });
 }
 
 function uuidFrom(seed: string): string {

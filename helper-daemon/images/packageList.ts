@@ -8,7 +8,7 @@ const maxStatusBytes = 64 * 1024 * 1024;
 export async function packageList(tar: Readable): Promise<readonly string[]> {
   for await (const entry of tarEntries(tar)) {
     if (entry.path.replace(/^\.?\//, '') !== 'var/lib/dpkg/status' || entry.size > maxStatusBytes)
-      continue;
+      {continue;}
     const pieces: Buffer[] = [];
     for await (const piece of entry.body()) pieces.push(Buffer.from(piece));
     tar.destroy();

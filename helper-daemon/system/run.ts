@@ -51,7 +51,7 @@ export async function run(
   if (options.onLine !== undefined) void forwardLines(child.iterable({ from: 'all' }), options.onLine);
   const result = await child;
   if (result.failed) throw commandError(file, args, result);
-  return { stdout: String(result.stdout), stderr: String(result.stderr) };
+  return { stdout: result.stdout, stderr: result.stderr };
 }
 
 async function forwardLines(
@@ -74,8 +74,8 @@ function commandError(
     readonly timedOut: boolean;
     readonly exitCode?: number | undefined;
     readonly signal?: string | undefined;
-    readonly stderr?: unknown;
-    readonly stdout?: unknown;
+    readonly stderr?: string | undefined;
+    readonly stdout?: string | undefined;
   },
 ): CoppiceError {
   if (result.code === 'ENOENT') {
@@ -94,7 +94,7 @@ function commandError(
     : result.signal === undefined
       ? `ended with exit code ${String(result.exitCode)}`
       : `was ended by ${result.signal}`;
-  const text = String(result.stderr ?? '').trim() || String(result.stdout ?? '').trim();
+  const text = result.stderr?.trim() || result.stdout?.trim() || '';
   const tail = text.split('\n').slice(-15).join('\n');
   return new CoppiceError({
     code: 'command_failed',

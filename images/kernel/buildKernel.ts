@@ -4,7 +4,7 @@
  * The result does not depend on where, when or by whom it is built: the tree is configured in place (so
  * every path the compiler sees is relative), and the build's user, host, time and locale are fixed.
  */
-import { mkdtemp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { run } from '../../helper-daemon/system/run.ts';
@@ -13,6 +13,7 @@ import { cached, type CacheEntry } from '../../helper-daemon/images/contentCache
 import { digestText } from '../../helper-daemon/images/fileDigest.ts';
 import { invalidInput } from '../../helper-daemon/images/imageErrors.ts';
 import { signalOf, type WorkOptions } from '../../helper-daemon/images/progress.ts';
+import { withWorkDirectory } from '../../helper-daemon/images/workDirectory.ts';
 import { unmetLines } from './checkConfig.ts';
 import { findKernelSource, type KernelSource } from './kernelSource.ts';
 import { optionalOptions } from './optionalOptions.ts';
@@ -67,6 +68,8 @@ const unneeded = [
   'tools/testing',
 ] as const;
 
+/** The unpacked source and its objects. */
+const neededSpace = 2 * 1024 ** 3;
 /** Compiler calls of a 6.1 build; only scales the progress display. */
 const expectedSteps = 1900;
 
@@ -87,18 +90,12 @@ export async function buildKernel(
       source: `linux-source-${source.series} ${source.identity}`,
       compiler,
     },
-    build: async (dir) => {
-      const work = join(root, 'work');
-      await mkdir(work, { recursive: true });
-      const tree = await mkdtemp(join(work, 'kernel-'));
-      try {
+    build: (dir) =>
+      withWorkDirectory(root, 'kernel', neededSpace, async (tree) => {
         const release = await compile(source, fragment, tree, join(dir, 'vmlinux'), options);
-        await writeFile(join(dir, 'config'), await readFile(join(tree, '.config')));
+        await copyFile(join(tree, '.config'), join(dir, 'config'));
         return { kernelRelease: release, compiler };
-      } finally {
-        await rm(tree, { recursive: true, force: true });
-      }
-    },
+      }),
     ...(options.refresh === undefined ? {} : { refresh: options.refresh }),
     ...signalOf(options),
     onWait: () =>

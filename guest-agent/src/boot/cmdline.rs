@@ -17,9 +17,14 @@ pub struct Cmdline {
 
 impl Cmdline {
     pub fn parse(text: &str) -> Result<Cmdline, String> {
-        let mut cmdline = Cmdline { rootfs: "ext4".into(), ..Default::default() };
+        let mut cmdline = Cmdline {
+            rootfs: "ext4".into(),
+            ..Default::default()
+        };
         for word in text.split_whitespace() {
-            let Some((name, value)) = word.split_once('=') else { continue };
+            let Some((name, value)) = word.split_once('=') else {
+                continue;
+            };
             let refuse = || Err(format!("kernel parameter {name} has a bad value"));
             match name {
                 "coppice.root" if value.starts_with("/dev/") => cmdline.root = Some(value.into()),
@@ -78,7 +83,10 @@ mod tests {
         assert_eq!(cmdline.root.as_deref(), Some("/dev/vda"));
         assert_eq!(cmdline.rootfs, "ext4");
         assert_eq!(cmdline.key, Some([0x0f; KEY_LEN]));
-        assert_eq!((cmdline.generation, cmdline.vsock, cmdline.system_init), (3, true, true));
+        assert_eq!(
+            (cmdline.generation, cmdline.vsock, cmdline.system_init),
+            (3, true, true)
+        );
     }
 
     #[test]

@@ -11,11 +11,20 @@ const AGENT: &str = "/sys/fs/cgroup/coppice-agent";
 
 /// With every controller usable by what a workload makes at the top, such as a container engine.
 pub fn mount_all() -> Result<(), String> {
-    mount("cgroup2", ROOT, "cgroup2", NOSUID | NODEV | NOEXEC, "nsdelegate")?;
+    mount(
+        "cgroup2",
+        ROOT,
+        "cgroup2",
+        NOSUID | NODEV | NOEXEC,
+        "nsdelegate",
+    )?;
     let controllers = fs::read_to_string(format!("{ROOT}/cgroup.controllers")).unwrap_or_default();
     for controller in controllers.split_whitespace() {
         // One by one: some can be refused without harm.
-        let _ = fs::write(format!("{ROOT}/cgroup.subtree_control"), format!("+{controller}"));
+        let _ = fs::write(
+            format!("{ROOT}/cgroup.subtree_control"),
+            format!("+{controller}"),
+        );
     }
     Ok(())
 }

@@ -57,12 +57,18 @@ fn boot() -> Result<std::convert::Infallible, String> {
 fn set_hostname(name: &str) {
     // SAFETY: pointer and length are those of one string.
     if unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) } < 0 {
-        eprintln!("coppice-agent: setting the host name: {}", io::Error::last_os_error());
+        eprintln!(
+            "coppice-agent: setting the host name: {}",
+            io::Error::last_os_error()
+        );
     }
 }
 
 fn set_limits() {
-    let limit = libc::rlimit { rlim_cur: OPEN_FILES.0, rlim_max: OPEN_FILES.1 };
+    let limit = libc::rlimit {
+        rlim_cur: OPEN_FILES.0,
+        rlim_max: OPEN_FILES.1,
+    };
     // SAFETY: one valid rlimit.
     unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
 }

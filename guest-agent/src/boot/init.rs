@@ -26,7 +26,11 @@ pub fn run(cmdline: &Cmdline) -> Result<std::convert::Infallible, String> {
             Event::Shutdown(grace) => shutdown(grace, &signals),
             Event::ServiceEnded => {}
         }
-        failures = if started.elapsed() < SOON { failures + 1 } else { 1 };
+        failures = if started.elapsed() < SOON {
+            failures + 1
+        } else {
+            1
+        };
         eprintln!("coppice-agent: the service ended and is started again ({failures})");
         if failures > RESTARTS {
             return Err("the service ends again and again".into());
@@ -51,7 +55,10 @@ fn start_service(cmdline: &Cmdline, signals: &Signals) -> Result<(i32, File), St
         }
         let (orders, write) = (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1]));
         match libc::fork() {
-            -1 => Err(format!("starting the service: {}", io::Error::last_os_error())),
+            -1 => Err(format!(
+                "starting the service: {}",
+                io::Error::last_os_error()
+            )),
             0 => {
                 drop(orders);
                 signals.unblock();
@@ -67,15 +74,25 @@ fn start_service(cmdline: &Cmdline, signals: &Signals) -> Result<(i32, File), St
 fn watch(service: i32, orders: &mut File, signals: &Signals) -> Event {
     loop {
         let mut polls = [
-            libc::pollfd { fd: signals.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 },
-            libc::pollfd { fd: orders.as_raw_fd(), events: libc::POLLIN, revents: 0 },
+            libc::pollfd {
+                fd: signals.fd.as_raw_fd(),
+                events: libc::POLLIN,
+                revents: 0,
+            },
+            libc::pollfd {
+                fd: orders.as_raw_fd(),
+                events: libc::POLLIN,
+                revents: 0,
+            },
         ];
         // SAFETY: two valid pollfds.
         unsafe { libc::poll(polls.as_mut_ptr(), 2, -1) };
         if polls[1].revents & libc::POLLIN != 0 {
             let mut grace = [0; 4];
             if orders.read_exact(&mut grace).is_ok() {
-                return Event::Shutdown(Duration::from_millis(u64::from(u32::from_ne_bytes(grace))));
+                return Event::Shutdown(Duration::from_millis(u64::from(u32::from_ne_bytes(
+                    grace,
+                ))));
             }
         }
         while let Some(signal) = signals.next() {
@@ -127,8 +144,11 @@ fn wait_for_all(limit: Duration, signals: &Signals) {
         if alone || left.is_zero() {
             return;
         }
-        let mut poll =
-            libc::pollfd { fd: signals.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let mut poll = libc::pollfd {
+            fd: signals.fd.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
         let pause = left.as_millis().clamp(1, 50) as libc::c_int;
         // SAFETY: one valid pollfd.
         unsafe { libc::poll(&mut poll, 1, pause) };
@@ -164,7 +184,13 @@ impl Signals {
         unsafe {
             let mut set: libc::sigset_t = zeroed();
             libc::sigemptyset(&mut set);
-            for signal in [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGUSR1, libc::SIGUSR2] {
+            for signal in [
+                libc::SIGCHLD,
+                libc::SIGTERM,
+                libc::SIGINT,
+                libc::SIGUSR1,
+                libc::SIGUSR2,
+            ] {
                 libc::sigaddset(&mut set, signal);
             }
             libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
@@ -174,7 +200,10 @@ impl Signals {
             }
             // ctrl-alt-del as a signal instead of an immediate reset.
             libc::reboot(libc::RB_DISABLE_CAD);
-            Ok(Signals { fd: OwnedFd::from_raw_fd(fd), set })
+            Ok(Signals {
+                fd: OwnedFd::from_raw_fd(fd),
+                set,
+            })
         }
     }
 

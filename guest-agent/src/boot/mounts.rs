@@ -10,13 +10,7 @@ pub const NOSUID: u64 = libc::MS_NOSUID;
 pub const NODEV: u64 = libc::MS_NODEV;
 pub const NOEXEC: u64 = libc::MS_NOEXEC;
 
-pub fn mount(
-    source: &str,
-    target: &str,
-    kind: &str,
-    flags: u64,
-    data: &str,
-) -> Result<(), String> {
+pub fn mount(source: &str, target: &str, kind: &str, flags: u64, data: &str) -> Result<(), String> {
     let c = |text: &str| CString::new(text).map_err(|_| format!("mounting {target}: a NUL"));
     let (c_source, c_target, c_kind, c_data) = (c(source)?, c(target)?, c(kind)?, c(data)?);
     let _ = fs::create_dir_all(target);
@@ -31,7 +25,10 @@ pub fn mount(
         )
     };
     if outcome < 0 {
-        return Err(format!("mounting {kind} at {target}: {}", io::Error::last_os_error()));
+        return Err(format!(
+            "mounting {kind} at {target}: {}",
+            io::Error::last_os_error()
+        ));
     }
     Ok(())
 }
@@ -66,11 +63,23 @@ pub fn system() -> Result<(), String> {
     ] {
         let _ = symlink(target, link);
     }
-    mount("shm", "/dev/shm", "tmpfs", NOSUID | NODEV, "mode=1777,size=50%")?;
+    mount(
+        "shm",
+        "/dev/shm",
+        "tmpfs",
+        NOSUID | NODEV,
+        "mode=1777,size=50%",
+    )?;
     mount("tmp", "/tmp", "tmpfs", NOSUID | NODEV, "mode=1777,size=50%")?;
     mount("run", "/run", "tmpfs", NOSUID | NODEV, "mode=755,size=20%")?;
     let _ = fs::create_dir_all("/run/lock");
     // Kernels without POSIX queues do well without.
-    let _ = mount("mqueue", "/dev/mqueue", "mqueue", NOSUID | NODEV | NOEXEC, "");
+    let _ = mount(
+        "mqueue",
+        "/dev/mqueue",
+        "mqueue",
+        NOSUID | NODEV | NOEXEC,
+        "",
+    );
     Ok(())
 }

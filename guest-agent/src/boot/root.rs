@@ -52,10 +52,19 @@ fn move_mount(from: &str, to: &str) -> Result<(), String> {
     let nothing = std::ptr::null();
     // SAFETY: two C strings; the other arguments are ignored.
     let outcome = unsafe {
-        libc::mount(c_from.as_ptr(), c_to.as_ptr(), nothing, libc::MS_MOVE, nothing.cast())
+        libc::mount(
+            c_from.as_ptr(),
+            c_to.as_ptr(),
+            nothing,
+            libc::MS_MOVE,
+            nothing.cast(),
+        )
     };
     if outcome < 0 {
-        return Err(format!("moving {from} to {to}: {}", io::Error::last_os_error()));
+        return Err(format!(
+            "moving {from} to {to}: {}",
+            io::Error::last_os_error()
+        ));
     }
     Ok(())
 }

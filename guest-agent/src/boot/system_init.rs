@@ -11,8 +11,12 @@ use super::init;
 use crate::service;
 use crate::system::Power;
 
-const INITS: [&str; 4] =
-    ["/sbin/init", "/lib/systemd/systemd", "/usr/lib/systemd/systemd", "/bin/init"];
+const INITS: [&str; 4] = [
+    "/sbin/init",
+    "/lib/systemd/systemd",
+    "/usr/lib/systemd/systemd",
+    "/bin/init",
+];
 /// Beyond the grace an init system needs time of its own.
 const MARGIN: Duration = Duration::from_secs(5);
 
@@ -24,7 +28,12 @@ pub fn hand_over(cmdline: &Cmdline) -> Result<std::convert::Infallible, String> 
         .ok_or("coppice.init=system, but the image has no init")?;
     // SAFETY: a process with one thread may do anything after its fork.
     match unsafe { libc::fork() } {
-        -1 => return Err(format!("starting the service: {}", io::Error::last_os_error())),
+        -1 => {
+            return Err(format!(
+                "starting the service: {}",
+                io::Error::last_os_error()
+            ))
+        }
         0 => {
             // SAFETY: no memory is involved.
             unsafe { libc::setsid() };
@@ -36,7 +45,11 @@ pub fn hand_over(cmdline: &Cmdline) -> Result<std::convert::Infallible, String> 
     }
     let path = CString::new(program).map_err(|error| error.to_string())?;
     let argv = [path.as_ptr(), std::ptr::null()];
-    let env = [c"PATH=/usr/sbin:/usr/bin:/sbin:/bin".as_ptr(), c"TERM=linux".as_ptr(), std::ptr::null()];
+    let env = [
+        c"PATH=/usr/sbin:/usr/bin:/sbin:/bin".as_ptr(),
+        c"TERM=linux".as_ptr(),
+        std::ptr::null(),
+    ];
     // SAFETY: lists of C strings that end with a null.
     unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), env.as_ptr()) };
     Err(format!("running {program}: {}", io::Error::last_os_error()))

@@ -92,7 +92,11 @@ mod tests {
 
     #[test]
     fn check_sums_are_those_of_zlib() {
-        let hello = Hello { protocol: 1, generation: 7, nonce: [0xab; 16] };
+        let hello = Hello {
+            protocol: 1,
+            generation: 7,
+            nonce: [0xab; 16],
+        };
         let record = hello.encode(&[9; KEY_LEN]);
         assert_eq!(Hello::decode(&record), Some(hello));
         // zlib.crc32 of the same 44 bytes.
@@ -105,7 +109,12 @@ mod tests {
 
     #[test]
     fn a_flipped_bit_anywhere_is_noticed() {
-        let answer = Answer { nonce: [3; 16], protocol: 1, generation: 2, boot_id: [5; 16] };
+        let answer = Answer {
+            nonce: [3; 16],
+            protocol: 1,
+            generation: 2,
+            boot_id: [5; 16],
+        };
         let record = answer.encode();
         assert_eq!(Answer::decode(&record), Some(answer));
         for bit in 0..ANSWER_LEN * 8 {

@@ -37,13 +37,18 @@ impl Scanner {
                 return Scan::Partial { start: at };
             };
             if let Some(hello) = Hello::decode(record) {
-                return Scan::Found { hello, end: at + HELLO_LEN };
+                return Scan::Found {
+                    hello,
+                    end: at + HELLO_LEN,
+                };
             }
             from = at + 1;
         }
         match self.tail(&data[from..]) {
             0 => Scan::Nothing,
-            length => Scan::Partial { start: data.len() - length },
+            length => Scan::Partial {
+                start: data.len() - length,
+            },
         }
     }
 
@@ -76,14 +81,24 @@ mod tests {
     use memchr::memmem;
     use proptest::prelude::*;
 
-    const HELLO: Hello = Hello { protocol: 1, generation: 5, nonce: [7; 16] };
+    const HELLO: Hello = Hello {
+        protocol: 1,
+        generation: 5,
+        nonce: [7; 16],
+    };
 
     #[test]
     fn the_second_of_two_overlapping_keys_is_found() {
         let key = [0x11; KEY_LEN];
         let mut data = vec![0x11; 5];
         data.extend(HELLO.encode(&key));
-        assert_eq!(Scanner::new(key).scan(&data), Scan::Found { hello: HELLO, end: data.len() });
+        assert_eq!(
+            Scanner::new(key).scan(&data),
+            Scan::Found {
+                hello: HELLO,
+                end: data.len()
+            }
+        );
     }
 
     #[test]
@@ -95,7 +110,13 @@ mod tests {
         // Cut short by the hello that follows it.
         data.truncate(50);
         data.extend(HELLO.encode(&key));
-        assert_eq!(Scanner::new(key).scan(&data), Scan::Found { hello: HELLO, end: 130 });
+        assert_eq!(
+            Scanner::new(key).scan(&data),
+            Scan::Found {
+                hello: HELLO,
+                end: 130
+            }
+        );
     }
 
     proptest! {

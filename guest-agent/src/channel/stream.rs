@@ -53,7 +53,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Channel<T> {
                 Err(_) => {}
             }
         }
-        self.next.take().ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        self.next
+            .take()
+            .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
     pub async fn answer(&mut self, answer: &Answer) -> io::Result<()> {
@@ -79,7 +81,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Channel<T> {
     }
 
     /// Nothing is held: reads straight into the caller's buffer.
-    fn poll_direct(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
+    fn poll_direct(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<bool>> {
         let before = out.filled().len();
         ready!(self.poll_raw(cx, out))?;
         let new = &out.filled()[before..];

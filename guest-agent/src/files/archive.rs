@@ -39,13 +39,19 @@ fn run(root: &Path, exclude: &[String], sink: &Sink<Bytes>) -> Result<(), Status
         for entry in walk {
             let entry = entry.map_err(|error| Status::internal(error.to_string()))?;
             let path = entry.path();
-            let relative = path.strip_prefix(root).unwrap_or(path).as_os_str().as_bytes();
+            let relative = path
+                .strip_prefix(root)
+                .unwrap_or(path)
+                .as_os_str()
+                .as_bytes();
             if !relative.is_empty() {
                 writer.add(path, relative)?;
             }
         }
     } else {
-        let name = root.file_name().map_or(&b"file"[..], |name| name.as_bytes());
+        let name = root
+            .file_name()
+            .map_or(&b"file"[..], |name| name.as_bytes());
         writer.add(root, name)?;
     }
     // Two empty blocks are the end.
@@ -83,7 +89,13 @@ impl<'a> Writer<'a> {
             self.header(name, Kind::Directory, &metadata)
         } else if metadata.is_symlink() {
             let target = fs::read_link(path).map_err(|error| failed(path, &error))?;
-            self.header(name, Kind::Symlink { target: target.as_os_str().as_bytes() }, &metadata)
+            self.header(
+                name,
+                Kind::Symlink {
+                    target: target.as_os_str().as_bytes(),
+                },
+                &metadata,
+            )
         } else if metadata.is_file() {
             self.file(path, name, &metadata)
         } else {
@@ -101,7 +113,10 @@ impl<'a> Writer<'a> {
             self.links.insert(id, name.to_vec());
         }
         let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-        let opened = fs::OpenOptions::new().read(true).custom_flags(flags).open(path);
+        let opened = fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(path);
         let mut file = match opened {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             outcome => outcome.map_err(|error| failed(path, &error))?,
@@ -120,18 +135,25 @@ impl<'a> Writer<'a> {
         let mut left = size;
         if left + self.small.len() as u64 <= BULK_BYTES as u64 {
             let mut part = file.take(left);
-            let count = part.read_to_end(&mut self.small).map_err(ContentError::Read)?;
+            let count = part
+                .read_to_end(&mut self.small)
+                .map_err(ContentError::Read)?;
             return Ok(count as u64);
         }
         self.flush().map_err(ContentError::Gone)?;
         while left > 0 {
             let limit = left.min(BULK_BYTES as u64) as usize;
-            let chunk = self.bulk.fill(limit, |out| file.read(out)).map_err(ContentError::Read)?;
+            let chunk = self
+                .bulk
+                .fill(limit, |out| file.read(out))
+                .map_err(ContentError::Read)?;
             let Some(chunk) = chunk else { break };
             left -= chunk.len() as u64;
             let mut prefix = Vec::with_capacity(8);
             field_prefix(1, chunk.len(), &mut prefix);
-            self.sink.put(chunk.frame(&prefix)).map_err(ContentError::Gone)?;
+            self.sink
+                .put(chunk.frame(&prefix))
+                .map_err(ContentError::Gone)?;
         }
         Ok(size - left)
     }

@@ -28,7 +28,9 @@ pub fn relative(path: &Path) -> Option<Vec<&OsStr>> {
 
 impl Beneath {
     pub fn open(root: &Path) -> io::Result<Beneath> {
-        Ok(Beneath { root: File::open(root)?.into() })
+        Ok(Beneath {
+            root: File::open(root)?.into(),
+        })
     }
 
     /// The directory of those components, created where it is missing.
@@ -113,8 +115,13 @@ mod tests {
         std::os::unix::fs::symlink("/tmp", root.path().join("out")).unwrap();
         let beneath = Beneath::open(root.path()).unwrap();
         let error = beneath.directory(&[OsStr::new("out")]).unwrap_err();
-        assert!(matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ENOTDIR)), "{error}");
-        assert!(beneath.directory(&[OsStr::new("in"), OsStr::new("deeper")]).is_ok());
+        assert!(
+            matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ENOTDIR)),
+            "{error}"
+        );
+        assert!(beneath
+            .directory(&[OsStr::new("in"), OsStr::new("deeper")])
+            .is_ok());
         assert!(root.path().join("in/deeper").is_dir());
     }
 }

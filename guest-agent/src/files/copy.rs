@@ -19,7 +19,9 @@ pub async fn copy(request: CopyRequest) -> Result<CopyResponse, Status> {
             let error = io::Error::from_raw_os_error(libc::EISDIR);
             return Err(failed(&from, &error));
         }
-        Ok(CopyResponse { bytes: copy_tree(&from, &to, request.overwrite)? })
+        Ok(CopyResponse {
+            bytes: copy_tree(&from, &to, request.overwrite)?,
+        })
     })
     .await
 }
@@ -27,9 +29,13 @@ pub async fn copy(request: CopyRequest) -> Result<CopyResponse, Status> {
 /// Copies a file, a link or a directory with its content; modes and owners go along. Directories that
 /// exist are merged with, files are replaced when `overwrite` says so.
 pub fn copy_tree(from: &Path, to: &Path, overwrite: bool) -> Result<u64, Status> {
-    let inside = fs::canonicalize(from).ok().zip(to.parent().and_then(|to| fs::canonicalize(to).ok()));
+    let inside = fs::canonicalize(from)
+        .ok()
+        .zip(to.parent().and_then(|to| fs::canonicalize(to).ok()));
     if inside.is_some_and(|(from, to)| from.is_dir() && to.starts_with(from)) {
-        return Err(Status::invalid("a directory cannot be copied into itself").with("invalid_path"));
+        return Err(
+            Status::invalid("a directory cannot be copied into itself").with("invalid_path")
+        );
     }
     copy_entry(from, to, overwrite)
 }

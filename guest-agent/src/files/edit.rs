@@ -51,7 +51,9 @@ fn run(path: &Path, request: &EditRequest) -> Result<EditResponse, Status> {
     }
     let new = replaced(&old, &places, request);
     write(&target, &new).map_err(failed)?;
-    Ok(EditResponse { replacements: places.len() as u64 })
+    Ok(EditResponse {
+        replacements: places.len() as u64,
+    })
 }
 
 fn replaced(old: &[u8], places: &[usize], request: &EditRequest) -> Vec<u8> {
@@ -69,6 +71,8 @@ fn replaced(old: &[u8], places: &[usize], request: &EditRequest) -> Vec<u8> {
 fn write(target: &Path, content: &[u8]) -> io::Result<()> {
     let mut temporary = Temporary::beside(target)?;
     temporary.file.write_all(content)?;
-    Attributes::default().or_those_of(target).apply(&temporary.file)?;
+    Attributes::default()
+        .or_those_of(target)
+        .apply(&temporary.file)?;
     temporary.persist(target, false, true)
 }

@@ -25,12 +25,19 @@ pub async fn extract(mut incoming: Incoming<ExtractRequest>) -> Result<ExtractRe
     let mut worker = tokio::task::spawn_blocking(move || {
         fs::create_dir_all(&root)
             .map_err(|error| Status::from_io(&root.display().to_string(), &error))?;
-        let mut stream = Stream { receiver, current: Bytes::new(), ended: false };
+        let mut stream = Stream {
+            receiver,
+            current: Bytes::new(),
+            ended: false,
+        };
         let done = unpack(&mut stream, &root, header.keep_owner)?;
         // What follows the end of an archive is padding.
         io::copy(&mut stream, &mut io::sink())
             .map_err(|error| Status::from_io("the upload", &error))?;
-        Ok(ExtractResponse { entries: done.entries, bytes: done.bytes })
+        Ok(ExtractResponse {
+            entries: done.entries,
+            bytes: done.bytes,
+        })
     });
     let finished = |outcome: Result<_, _>| match outcome {
         Ok(outcome) => outcome,
@@ -44,8 +51,12 @@ pub async fn extract(mut incoming: Incoming<ExtractRequest>) -> Result<ExtractRe
             next = incoming.next() => next?,
         };
         let piece = match next {
-            Some(ExtractRequest { part: Some(Part::Data(data)) }) if data.is_empty() => continue,
-            Some(ExtractRequest { part: Some(Part::Data(data)) }) => data,
+            Some(ExtractRequest {
+                part: Some(Part::Data(data)),
+            }) if data.is_empty() => continue,
+            Some(ExtractRequest {
+                part: Some(Part::Data(data)),
+            }) => data,
             Some(_) => return Err(Status::invalid("only data may follow the header")),
             // Empty: the regular end, as against a sender that is dropped.
             None => Bytes::new(),

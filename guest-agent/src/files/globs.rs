@@ -31,7 +31,9 @@ mod tests {
     fn ignored(include: &[&str], exclude: &[&str], path: &str, is_dir: bool) -> bool {
         let list = |globs: &[&str]| globs.iter().map(ToString::to_string).collect::<Vec<_>>();
         let overrides = overrides(Path::new("/r"), &list(include), &list(exclude)).unwrap();
-        overrides.matched(Path::new("/r").join(path), is_dir).is_ignore()
+        overrides
+            .matched(Path::new("/r").join(path), is_dir)
+            .is_ignore()
     }
 
     #[test]

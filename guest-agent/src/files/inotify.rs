@@ -68,8 +68,13 @@ fn parse(mut bytes: &[u8]) -> Vec<Event> {
     while bytes.len() >= HEADER {
         let word = |at: usize| [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
         let length = u32::from_ne_bytes(word(12)) as usize;
-        let Some(name) = bytes.get(HEADER..HEADER + length) else { break };
-        let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+        let Some(name) = bytes.get(HEADER..HEADER + length) else {
+            break;
+        };
+        let end = name
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(name.len());
         events.push(Event {
             watch: i32::from_ne_bytes(word(0)),
             mask: u32::from_ne_bytes(word(4)),
@@ -96,7 +101,10 @@ mod tests {
         }
         let events = parse(&bytes);
         assert_eq!(events.len(), 2);
-        assert_eq!((events[0].watch, events[0].name.as_slice()), (1, &b"abc"[..]));
+        assert_eq!(
+            (events[0].watch, events[0].name.as_slice()),
+            (1, &b"abc"[..])
+        );
         assert_eq!(events[1].watch, 2);
         assert_eq!(parse(&bytes[..bytes.len() - 1]).len(), 1);
     }

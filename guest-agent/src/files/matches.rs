@@ -26,7 +26,13 @@ pub struct Found<'a> {
 
 impl<'a> Found<'a> {
     pub fn new(sink: &'a Sink<SearchResponse>, limit: usize) -> Found<'a> {
-        Found { sink, left: limit, truncated: false, batch: Vec::new(), bytes: 0 }
+        Found {
+            sink,
+            left: limit,
+            truncated: false,
+            batch: Vec::new(),
+            bytes: 0,
+        }
     }
 
     pub fn is_gone(&self) -> bool {
@@ -48,7 +54,12 @@ impl<'a> Found<'a> {
             return Ok(false);
         }
         self.left -= 1;
-        let context = found.before.iter().chain(&found.after).map(Bytes::len).sum::<usize>();
+        let context = found
+            .before
+            .iter()
+            .chain(&found.after)
+            .map(Bytes::len)
+            .sum::<usize>();
         self.bytes += found.path.len() + found.text.len() + context + 64;
         self.batch.push(found);
         if self.batch.len() >= BATCH || self.bytes >= BATCH_BYTES {
@@ -67,7 +78,10 @@ impl<'a> Found<'a> {
 
     fn flush(&mut self, truncated: bool) -> Result<(), Status> {
         self.bytes = 0;
-        self.sink.put(SearchResponse { matches: std::mem::take(&mut self.batch), truncated })
+        self.sink.put(SearchResponse {
+            matches: std::mem::take(&mut self.batch),
+            truncated,
+        })
     }
 }
 
@@ -142,7 +156,9 @@ impl LineSink for Collector<'_, '_> {
             Ok(Some(place)) => (place.start(), place.end()),
             _ => (0, 0),
         };
-        let before = self.before.split_off(self.before.len().saturating_sub(self.context));
+        let before = self
+            .before
+            .split_off(self.before.len().saturating_sub(self.context));
         self.before.clear();
         if self.context > 0 {
             // The line is context of the next match too, if that is near.

@@ -35,5 +35,4 @@ pub use stat::stat;
 pub use watch::watch;
 pub use write::write;
 
-
 pub use unpack::{unpack, Unpacked};

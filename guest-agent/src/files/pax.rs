@@ -8,11 +8,17 @@ const LARGEST_SIZE: u64 = 0o777_7777_7777;
 const LARGEST_ID: u32 = 0o777_7777;
 
 pub enum Kind<'a> {
-    File { size: u64 },
+    File {
+        size: u64,
+    },
     Directory,
-    Symlink { target: &'a [u8] },
+    Symlink {
+        target: &'a [u8],
+    },
     /// To a path earlier in the same archive.
-    Hardlink { target: &'a [u8] },
+    Hardlink {
+        target: &'a [u8],
+    },
 }
 
 pub struct Entry<'a> {
@@ -56,10 +62,19 @@ pub fn write_header(entry: &Entry<'_>, out: &mut Vec<u8>) {
         record("gid", entry.gid.to_string().as_bytes(), &mut records);
     }
     if entry.mtime_ns > 0 || entry.mtime < 0 {
-        record("mtime", decimal(entry.mtime, entry.mtime_ns).as_bytes(), &mut records);
+        record(
+            "mtime",
+            decimal(entry.mtime, entry.mtime_ns).as_bytes(),
+            &mut records,
+        );
     }
     if !records.is_empty() {
-        let fields = Fields { flag: b'x', size: records.len() as u64, mode: 0o644, ..Fields::default() };
+        let fields = Fields {
+            flag: b'x',
+            size: records.len() as u64,
+            mode: 0o644,
+            ..Fields::default()
+        };
         block(b"PaxHeaders/entry", b"", &fields, out);
         out.extend_from_slice(&records);
         out.resize(out.len().next_multiple_of(BLOCK), 0);
@@ -92,7 +107,11 @@ fn decimal(seconds: i64, nanoseconds: u32) -> String {
     let total = i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
     let sign = if total < 0 { "-" } else { "" };
     let total = total.unsigned_abs();
-    let mut text = format!("{sign}{}.{:09}", total / 1_000_000_000, total % 1_000_000_000);
+    let mut text = format!(
+        "{sign}{}.{:09}",
+        total / 1_000_000_000,
+        total % 1_000_000_000
+    );
     text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
     text
 }

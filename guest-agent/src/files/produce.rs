@@ -37,7 +37,9 @@ where
     while let Some(message) = receiver.recv().await {
         outgoing.send(&message).await?;
     }
-    worker.await.map_err(|_| Status::internal("the work was abandoned"))?
+    worker
+        .await
+        .map_err(|_| Status::internal("the work was abandoned"))?
 }
 
 /// The same for chunks that are framed already.
@@ -51,5 +53,7 @@ where
     while let Some(frame) = receiver.recv().await {
         outgoing.send_framed(frame).await?;
     }
-    worker.await.map_err(|_| Status::internal("the work was abandoned"))?
+    worker
+        .await
+        .map_err(|_| Status::internal("the work was abandoned"))?
 }

@@ -18,10 +18,18 @@ pub async fn read(request: ReadRequest, outgoing: Outgoing<ReadResponse>) -> Res
     let path = absolute(&request.path)?;
     let shown = path.display().to_string();
     let (file, info, in_memory) = blocking(move || open(&path)).await?;
-    outgoing.send(&ReadResponse { part: Some(Part::Info(info)) }).await?;
+    outgoing
+        .send(&ReadResponse {
+            part: Some(Part::Info(info)),
+        })
+        .await?;
 
     let mut offset = request.offset;
-    let mut left = if request.limit == 0 { u64::MAX } else { request.limit };
+    let mut left = if request.limit == 0 {
+        u64::MAX
+    } else {
+        request.limit
+    };
     let mut bulk = Bulk::default();
     while left > 0 {
         outgoing.ready().await?;
@@ -44,13 +52,20 @@ fn open(path: &Path) -> Result<(Arc<File>, FileInfo, bool), Status> {
     let failed = |error| Status::from_io(&path.display().to_string(), &error);
     // Non-blocking: opening a FIFO must not wait for a writer.
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
+        .map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if metadata.is_dir() {
         return Err(failed(io::Error::from_raw_os_error(libc::EISDIR)));
     }
     if !metadata.is_file() {
-        return Err(Status::invalid(format!("{} is not a regular file", path.display())));
+        return Err(Status::invalid(format!(
+            "{} is not a regular file",
+            path.display()
+        )));
     }
     let in_memory = is_in_memory(&file);
     Ok((Arc::new(file), file_info(path, &metadata), in_memory))
@@ -92,10 +107,13 @@ async fn next(
 }
 
 fn pread(file: &File, out: &mut [u8], offset: u64, flags: libc::c_int) -> io::Result<usize> {
-    let offset = libc::off_t::try_from(offset)
-        .map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+    let offset =
+        libc::off_t::try_from(offset).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
     loop {
-        let slice = libc::iovec { iov_base: out.as_mut_ptr().cast(), iov_len: out.len() };
+        let slice = libc::iovec {
+            iov_base: out.as_mut_ptr().cast(),
+            iov_len: out.len(),
+        };
         // SAFETY: one valid slice.
         let count = unsafe { libc::preadv2(file.as_raw_fd(), &raw const slice, 1, offset, flags) };
         if count >= 0 {

@@ -69,7 +69,10 @@ fn names(walk: Walk, found: &mut Found<'_>) -> Result<(), Status> {
     for entry in walk.flatten().filter(is_file) {
         found.check()?;
         let path = to_bytes(entry.path());
-        if !found.add(SearchMatch { path, ..Default::default() })? {
+        if !found.add(SearchMatch {
+            path,
+            ..Default::default()
+        })? {
             break;
         }
     }
@@ -81,7 +84,12 @@ fn lines(walk: Walk, request: &SearchRequest, found: &mut Found<'_>) -> Result<(
     let mut searcher = searcher(request.context as usize);
     for entry in walk.flatten().filter(is_file) {
         found.check()?;
-        let mut collector = Collector::new(found, &matcher, to_bytes(entry.path()), request.context as usize);
+        let mut collector = Collector::new(
+            found,
+            &matcher,
+            to_bytes(entry.path()),
+            request.context as usize,
+        );
         // A file that cannot be read, or is binary, has no matches.
         let _ = searcher.search_path(&matcher, entry.path(), &mut collector);
         if !collector.finish()? {

@@ -19,7 +19,9 @@ pub struct Attributes {
 
 impl Attributes {
     pub fn or_those_of(self, path: &Path) -> Attributes {
-        let Ok(old) = fs::metadata(path) else { return self };
+        let Ok(old) = fs::metadata(path) else {
+            return self;
+        };
         Attributes {
             mode: self.mode.or(Some(old.permissions().mode() & 0o7777)),
             uid: self.uid.or(Some(old.uid())),
@@ -56,8 +58,19 @@ impl Temporary {
         loop {
             let number = COUNTER.fetch_add(1, Ordering::Relaxed);
             let path = parent.join(format!(".coppice-{}-{number}.tmp", std::process::id()));
-            match OpenOptions::new().write(true).create_new(true).mode(0o666).open(&path) {
-                Ok(file) => return Ok(Temporary { file, path, moved: false }),
+            match OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o666)
+                .open(&path)
+            {
+                Ok(file) => {
+                    return Ok(Temporary {
+                        file,
+                        path,
+                        moved: false,
+                    })
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -98,8 +111,15 @@ pub fn rename(from: &Path, to: &Path, exclusive: bool) -> io::Result<()> {
     let (from, to) = (c_path(from)?, c_path(to)?);
     let flags = libc::RENAME_NOREPLACE;
     // SAFETY: two C strings.
-    let outcome =
-        unsafe { libc::renameat2(libc::AT_FDCWD, from.as_ptr(), libc::AT_FDCWD, to.as_ptr(), flags) };
+    let outcome = unsafe {
+        libc::renameat2(
+            libc::AT_FDCWD,
+            from.as_ptr(),
+            libc::AT_FDCWD,
+            to.as_ptr(),
+            flags,
+        )
+    };
     if outcome < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -129,9 +149,13 @@ pub fn resolve(path: &Path) -> io::Result<PathBuf> {
 
 /// Space for what is coming, so that a full disk shows at once. Not every file system can.
 pub fn reserve(file: &File, size: u64) -> io::Result<()> {
-    let Ok(size) = libc::off_t::try_from(size) else { return Ok(()) };
+    let Ok(size) = libc::off_t::try_from(size) else {
+        return Ok(());
+    };
     // SAFETY: no memory is involved.
-    if size > 0 && unsafe { libc::fallocate(file.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE, 0, size) } < 0 {
+    if size > 0
+        && unsafe { libc::fallocate(file.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE, 0, size) } < 0
+    {
         let error = io::Error::last_os_error();
         if error.raw_os_error() == Some(libc::ENOSPC) {
             return Err(error);

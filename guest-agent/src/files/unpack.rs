@@ -27,15 +27,14 @@ pub struct Unpacked {
     pub bytes: u64,
 }
 
-pub fn unpack(
-    stream: &mut dyn Read,
-    root: &Path,
-    keep_owner: bool,
-) -> Result<Unpacked, Status> {
-    let beneath =
-        Beneath::open(root).map_err(|error| Status::from_io(&root.display().to_string(), &error))?;
+pub fn unpack(stream: &mut dyn Read, root: &Path, keep_owner: bool) -> Result<Unpacked, Status> {
+    let beneath = Beneath::open(root)
+        .map_err(|error| Status::from_io(&root.display().to_string(), &error))?;
     let allowance = Rc::new(Cell::new(u64::MAX));
-    let mut archive = Archive::new(Metered { stream, allowance: allowance.clone() });
+    let mut archive = Archive::new(Metered {
+        stream,
+        allowance: allowance.clone(),
+    });
     let mut entries = archive.entries().map_err(|error| unreadable(&error))?;
     let mut unpacker = Unpacker {
         beneath,
@@ -66,7 +65,10 @@ impl Read for Metered<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let left = self.allowance.get();
         if left == 0 {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a header is too large"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a header is too large",
+            ));
         }
         let limit = out.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         let count = self.stream.read(&mut out[..limit])?;
@@ -145,7 +147,10 @@ impl Unpacker {
         };
         let mode = header.mode()? & 0o7777;
         let seconds = i64::try_from(header.mtime()?).unwrap_or(0);
-        let mut mtime = libc::timespec { tv_sec: seconds, tv_nsec: 0 };
+        let mut mtime = libc::timespec {
+            tv_sec: seconds,
+            tv_nsec: 0,
+        };
         if let Some(extensions) = entry.pax_extensions()? {
             for field in extensions.flatten() {
                 if field.key_bytes() == b"mtime" {
@@ -169,7 +174,8 @@ impl Unpacker {
                 Ok(count) => count,
                 Err(error) => return Err(unreadable(&error)),
             };
-            file.write_all(&self.buffer[..count]).map_err(|error| refused(path, &error))?;
+            file.write_all(&self.buffer[..count])
+                .map_err(|error| refused(path, &error))?;
             total += count as u64;
         }
         match total.cmp(&entry.size()) {
@@ -207,7 +213,10 @@ impl Unpacker {
         let parts = relative(target).ok_or_else(|| leaves(target))?;
         let (old_name, old_parents) = parts.split_last().ok_or_else(|| leaves(target))?;
         let old_parent = self.beneath.directory(old_parents).map_err(failed)?;
-        let (old, new) = (c_name(old_name).map_err(failed)?, c_name(name).map_err(failed)?);
+        let (old, new) = (
+            c_name(old_name).map_err(failed)?,
+            c_name(name).map_err(failed)?,
+        );
         let (from, to) = (old_parent.as_raw_fd(), parent.as_raw_fd());
         if old_parents.is_empty() && parts.len() == 1 && from == to && old == new {
             return Ok(());
@@ -265,17 +274,27 @@ fn create(parent: &OwnedFd, name: &OsStr) -> io::Result<File> {
 fn parse_time(text: &str) -> Option<libc::timespec> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let mut seconds: i64 = whole.parse().ok()?;
-    let digits: String = fraction.chars().chain(std::iter::repeat('0')).take(9).collect();
+    let digits: String = fraction
+        .chars()
+        .chain(std::iter::repeat('0'))
+        .take(9)
+        .collect();
     let mut nanoseconds: i64 = digits.parse().ok()?;
     if whole.starts_with('-') && nanoseconds > 0 {
         seconds = seconds.checked_sub(1)?;
         nanoseconds = 1_000_000_000 - nanoseconds;
     }
-    Some(libc::timespec { tv_sec: seconds, tv_nsec: nanoseconds })
+    Some(libc::timespec {
+        tv_sec: seconds,
+        tv_nsec: nanoseconds,
+    })
 }
 
 fn leaves(path: &Path) -> Status {
-    let text = format!("the archive's entry {} would leave the directory", path.display());
+    let text = format!(
+        "the archive's entry {} would leave the directory",
+        path.display()
+    );
     Status::invalid(text).with("invalid_path")
 }
 

@@ -25,22 +25,29 @@ use crate::watched;
 const COLLECT: Duration = Duration::from_millis(20);
 const CHANGES: usize = 1000;
 
-pub async fn watch(
-    request: WatchRequest,
-    outgoing: Outgoing<WatchResponse>,
-) -> Result<(), Status> {
+pub async fn watch(request: WatchRequest, outgoing: Outgoing<WatchResponse>) -> Result<(), Status> {
     let path = absolute(&request.path)?;
     let recursive = request.recursive;
     let (fd, mut tree) = blocking(move || {
         let fd = Arc::new(inotify::open().map_err(|error| failed(&path, &error))?);
-        let mut tree = Tree { fd: fd.clone(), paths: HashMap::new(), recursive };
-        tree.add(&path, None).map_err(|error| failed(&path, &error))?;
+        let mut tree = Tree {
+            fd: fd.clone(),
+            paths: HashMap::new(),
+            recursive,
+        };
+        tree.add(&path, None)
+            .map_err(|error| failed(&path, &error))?;
         Ok((fd, tree))
     })
     .await?;
     let fd = watched::watch(fd, Interest::READABLE)
         .map_err(|error| Status::from_io("watching", &error))?;
-    outgoing.send(&WatchResponse { changes: Vec::new(), resync: true }).await?;
+    outgoing
+        .send(&WatchResponse {
+            changes: Vec::new(),
+            resync: true,
+        })
+        .await?;
 
     loop {
         let events = next_events(&fd).await?;
@@ -113,13 +120,17 @@ impl Tree {
                 self.paths.remove(&event.watch);
                 continue;
             }
-            let Some(base) = self.paths.get(&event.watch) else { continue };
+            let Some(base) = self.paths.get(&event.watch) else {
+                continue;
+            };
             let path = match event.name.is_empty() {
                 true => base.clone(),
                 false => base.join(OsStr::from_bytes(&event.name)),
             };
             let is_directory = event.mask & libc::IN_ISDIR != 0;
-            let Some(kind) = kind(event.mask) else { continue };
+            let Some(kind) = kind(event.mask) else {
+                continue;
+            };
             // What happens to a directory itself is told by its parent's watch, if that is watched.
             let own = event.name.is_empty();
             if own && is_directory && kind != Kind::Removed {
@@ -137,9 +148,21 @@ impl Tree {
         }
         lost |= changes.list.len() > CHANGES;
         if lost {
-            return (WatchResponse { changes: Vec::new(), resync: true }, self.paths.is_empty());
+            return (
+                WatchResponse {
+                    changes: Vec::new(),
+                    resync: true,
+                },
+                self.paths.is_empty(),
+            );
         }
-        (WatchResponse { changes: changes.list, resync: false }, self.paths.is_empty())
+        (
+            WatchResponse {
+                changes: changes.list,
+                resync: false,
+            },
+            self.paths.is_empty(),
+        )
     }
 
     /// A directory that was moved away is still watched, under a path that is not its own any more.
@@ -165,7 +188,10 @@ struct Changes {
 impl Changes {
     /// A file that is written to makes many events: one is enough.
     fn add(&mut self, kind: Kind, path: &Path) {
-        let change = FileChange { kind: kind as i32, path: to_bytes(path) };
+        let change = FileChange {
+            kind: kind as i32,
+            path: to_bytes(path),
+        };
         if self.list.last() != Some(&change) && self.list.len() <= CHANGES {
             self.list.push(change);
         }
@@ -175,7 +201,10 @@ impl Changes {
 fn kind(mask: u32) -> Option<Kind> {
     if mask & (libc::IN_CREATE | libc::IN_MOVED_TO) != 0 {
         Some(Kind::Created)
-    } else if mask & (libc::IN_DELETE | libc::IN_MOVED_FROM | libc::IN_DELETE_SELF | libc::IN_MOVE_SELF) != 0 {
+    } else if mask
+        & (libc::IN_DELETE | libc::IN_MOVED_FROM | libc::IN_DELETE_SELF | libc::IN_MOVE_SELF)
+        != 0
+    {
         Some(Kind::Removed)
     } else if mask & (libc::IN_MODIFY | libc::IN_ATTRIB | libc::IN_CLOSE_WRITE) != 0 {
         Some(Kind::Changed)

@@ -97,7 +97,9 @@ async fn receive(
 
 async fn join<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, Status> {
     match task {
-        Some(task) => task.await.map_err(|_| Status::internal("the work was abandoned")),
+        Some(task) => task
+            .await
+            .map_err(|_| Status::internal("the work was abandoned")),
         None => std::future::pending().await,
     }
 }
@@ -150,8 +152,16 @@ impl Place {
         if header.mode.is_some_and(|mode| mode > 0o7777) {
             return Err(Status::invalid("mode has more than permission bits"));
         }
-        let attributes = Attributes { mode: header.mode, uid: header.uid, gid: header.gid };
-        Ok(Place { header, path, attributes })
+        let attributes = Attributes {
+            mode: header.mode,
+            uid: header.uid,
+            gid: header.gid,
+        };
+        Ok(Place {
+            header,
+            path,
+            attributes,
+        })
     }
 
     fn open(&self) -> Result<Target, Status> {
@@ -207,7 +217,9 @@ impl Place {
 
     fn replace(&self, temporary: Temporary) -> io::Result<()> {
         let target = resolve(&self.path)?;
-        self.attributes.or_those_of(&target).apply(&temporary.file)?;
+        self.attributes
+            .or_those_of(&target)
+            .apply(&temporary.file)?;
         temporary.persist(&target, self.header.exclusive, self.header.atomic)
     }
 

@@ -40,7 +40,9 @@ impl Bulk {
 
     fn take(&mut self, size: usize) -> BytesMut {
         for _ in 0..self.spares.len() {
-            let Some(mut spare) = self.spares.pop_front() else { break };
+            let Some(mut spare) = self.spares.pop_front() else {
+                break;
+            };
             if spare.try_reclaim(size) {
                 // SAFETY: every buffer here was allocated zeroed over its whole capacity, so its bytes
                 // are initialised, whatever they hold now.
@@ -104,7 +106,9 @@ mod tests {
             let mut prefix = Vec::new();
             field_prefix(2, filled.len(), &mut prefix);
             let framed = filled.frame(&prefix);
-            let message = ReadResponse { part: Some(Part::Data(vec![42; size].into())) };
+            let message = ReadResponse {
+                part: Some(Part::Data(vec![42; size].into())),
+            };
             assert_eq!(framed[0], 0);
             assert_eq!(framed[1..5], (message.encoded_len() as u32).to_be_bytes());
             assert_eq!(framed[5..], message.encode_to_vec());

@@ -25,7 +25,13 @@ pub struct Call {
 
 impl Call {
     pub fn split<I: Message + Default, O: Message>(self) -> (Incoming<I>, Outgoing<O>) {
-        (Incoming::new(self.body), Outgoing { wire: self.wire, message: PhantomData })
+        (
+            Incoming::new(self.body),
+            Outgoing {
+                wire: self.wire,
+                message: PhantomData,
+            },
+        )
     }
 }
 

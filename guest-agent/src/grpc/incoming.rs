@@ -30,7 +30,15 @@ impl<M: Message + Default> Incoming<M> {
     pub fn new(mut body: RecvStream) -> Incoming<M> {
         let flow = body.flow_control().clone();
         let queue = Fragments::default();
-        Incoming { body, flow, queue, owed: 0, length: None, early: 0, message: PhantomData }
+        Incoming {
+            body,
+            flow,
+            queue,
+            owed: 0,
+            length: None,
+            early: 0,
+            message: PhantomData,
+        }
     }
 
     /// The next message, None at the end of the stream.
@@ -67,7 +75,9 @@ impl<M: Message + Default> Incoming<M> {
         if self.length.is_none() {
             self.length = self.header().await?;
         }
-        let Some(length) = self.length else { return Ok(None) };
+        let Some(length) = self.length else {
+            return Ok(None);
+        };
         while self.queue.remaining() < length {
             if !self.more(length).await? {
                 return Err(Status::invalid("the request ends within a message"));
@@ -93,7 +103,10 @@ impl<M: Message + Default> Incoming<M> {
             }
         }
         if self.queue.get_u8() != 0 {
-            return Err(Status::new(Code::Unimplemented, "compressed messages are not supported"));
+            return Err(Status::new(
+                Code::Unimplemented,
+                "compressed messages are not supported",
+            ));
         }
         let length = self.queue.get_u32() as usize;
         if length > MESSAGE_BYTES {

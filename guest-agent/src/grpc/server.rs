@@ -56,11 +56,8 @@ where
     outcome
 }
 
-async fn handle<F, R>(
-    request: Request<RecvStream>,
-    mut respond: SendResponse<Bytes>,
-    route: Rc<F>,
-) where
+async fn handle<F, R>(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, route: Rc<F>)
+where
     F: Fn(String, Call) -> R,
     R: Future<Output = Result<(), Status>>,
 {
@@ -75,10 +72,16 @@ async fn handle<F, R>(
         let _ = respond.send_response(refusal, true);
         return;
     }
-    let limit = head.headers.get("grpc-timeout").and_then(|value| timeout(value.as_bytes()));
+    let limit = head
+        .headers
+        .get("grpc-timeout")
+        .and_then(|value| timeout(value.as_bytes()));
 
     let wire = Wire::new(respond);
-    let call = Call { body, wire: wire.clone() };
+    let call = Call {
+        body,
+        wire: wire.clone(),
+    };
     let work = route(head.uri.path().to_string(), call);
     let outcome = tokio::select! {
         biased;
@@ -121,7 +124,10 @@ mod tests {
     #[test]
     fn deadlines_are_read_as_the_specification_writes_them() {
         assert_eq!(timeout(b"15S"), Some(Duration::from_secs(15)));
-        assert_eq!(timeout(b"99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        assert_eq!(
+            timeout(b"99999999H"),
+            Some(Duration::from_secs(99_999_999 * 3600))
+        );
         assert_eq!(timeout(b"250m"), Some(Duration::from_millis(250)));
         for bad in [&b"S"[..], b"123456789S", b"-1S", b"5x", b""] {
             assert_eq!(timeout(bad), None);

@@ -34,7 +34,11 @@ pub struct Status {
 
 impl Status {
     pub fn new(code: Code, message: impl Into<String>) -> Status {
-        Status { code, message: message.into(), word: None }
+        Status {
+            code,
+            message: message.into(),
+            word: None,
+        }
     }
 
     pub fn invalid(message: impl Into<String>) -> Status {
@@ -79,7 +83,9 @@ fn classify(error: &io::Error) -> (Code, Option<&'static str>) {
         Some(libc::EROFS) => (PermissionDenied, Some("read_only")),
         Some(libc::ELOOP | libc::EMLINK) => (FailedPrecondition, Some("too_many_links")),
         Some(libc::ENAMETOOLONG | libc::EINVAL) => (InvalidArgument, Some("invalid_path")),
-        Some(libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::EAGAIN) => (ResourceExhausted, None),
+        Some(libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::EAGAIN) => {
+            (ResourceExhausted, None)
+        }
         _ => (Internal, None),
     }
 }

@@ -32,7 +32,12 @@ pub fn query(id: u16, name: &str, kind: u16) -> Option<Vec<u8>> {
 /// The addresses in a response; None when it is not the response to `id`. What it is about is not
 /// compared: the socket is connected and the id fresh.
 pub fn answers(message: &[u8], id: u16, kind: u16) -> Option<Vec<IpAddr>> {
-    let word = |at: usize| Some(u16::from_be_bytes([*message.get(at)?, *message.get(at + 1)?]));
+    let word = |at: usize| {
+        Some(u16::from_be_bytes([
+            *message.get(at)?,
+            *message.get(at + 1)?,
+        ]))
+    };
     if word(0)? != id || word(2)? & 0x8000 == 0 {
         return None;
     }
@@ -81,7 +86,10 @@ mod tests {
         // A CNAME first, both by pointer.
         message.extend([0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 9, 0, 2, 0xc0, 12]);
         message.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 10, 0, 0, 1]);
-        assert_eq!(answers(&message, 7, A), Some(vec![IpAddr::from([10, 0, 0, 1])]));
+        assert_eq!(
+            answers(&message, 7, A),
+            Some(vec![IpAddr::from([10, 0, 0, 1])])
+        );
         assert_eq!(answers(&message, 8, A), None);
         for cut in 0..message.len() {
             let _ = answers(&message[..cut], 7, A);

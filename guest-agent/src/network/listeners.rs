@@ -20,13 +20,22 @@ pub async fn list_listeners() -> Result<ListListenersResponse, Status> {
         }
         sockets.sort();
         sockets.dedup_by(|a, b| (&a.address, a.port) == (&b.address, b.port));
-        let owners = if sockets.is_empty() { HashMap::new() } else { owners() };
+        let owners = if sockets.is_empty() {
+            HashMap::new()
+        } else {
+            owners()
+        };
         let listeners = sockets
             .into_iter()
             .map(|socket| {
                 let (pid, process) = owners.get(&socket.inode).cloned().unwrap_or_default();
                 let Socket { address, port, .. } = socket;
-                Listener { address, port: u32::from(port), pid, process }
+                Listener {
+                    address,
+                    port: u32::from(port),
+                    pid,
+                    process,
+                }
             })
             .collect();
         Ok(ListListenersResponse { listeners })
@@ -58,7 +67,11 @@ fn parse(line: &str) -> Option<Socket> {
 fn parse_address(hex: &str) -> Option<String> {
     let mut bytes = Vec::new();
     for at in (0..hex.len()).step_by(8) {
-        bytes.extend(u32::from_str_radix(hex.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
+        bytes.extend(
+            u32::from_str_radix(hex.get(at..at + 8)?, 16)
+                .ok()?
+                .to_ne_bytes(),
+        );
     }
     if let Ok(v4) = <[u8; 4]>::try_from(bytes.as_slice()) {
         return Some(Ipv4Addr::from(v4).to_string());
@@ -79,10 +92,19 @@ fn owners() -> HashMap<u64, (u32, String)> {
     pids.sort_unstable();
     for pid in pids {
         let mut name = None;
-        for fd in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
-            let Some(inode) = socket_inode(&fd.path()) else { continue };
+        for fd in fs::read_dir(format!("/proc/{pid}/fd"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let Some(inode) = socket_inode(&fd.path()) else {
+                continue;
+            };
             let name = name.get_or_insert_with(|| {
-                fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_string()
+                fs::read_to_string(format!("/proc/{pid}/comm"))
+                    .unwrap_or_default()
+                    .trim()
+                    .to_string()
             });
             owners.entry(inode).or_insert_with(|| (pid, name.clone()));
         }
@@ -92,7 +114,12 @@ fn owners() -> HashMap<u64, (u32, String)> {
 
 fn socket_inode(path: &std::path::Path) -> Option<u64> {
     let target = fs::read_link(path).ok()?;
-    target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+    target
+        .to_str()?
+        .strip_prefix("socket:[")?
+        .strip_suffix(']')?
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]
@@ -101,16 +128,26 @@ mod tests {
 
     #[test]
     fn only_listening_sockets_are_taken() {
-        let listening = "0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4242 1";
+        let listening =
+            "0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4242 1";
         let socket = parse(listening).unwrap();
-        assert_eq!((socket.address.as_str(), socket.port, socket.inode), ("127.0.0.1", 8080, 4242));
+        assert_eq!(
+            (socket.address.as_str(), socket.port, socket.inode),
+            ("127.0.0.1", 8080, 4242)
+        );
         assert_eq!(parse(&listening.replace(" 0A ", " 01 ")), None);
         assert_eq!(parse("junk"), None);
     }
 
     #[test]
     fn addresses_of_the_sixth_version_too() {
-        assert_eq!(parse_address("00000000000000000000000001000000").unwrap(), "::1");
-        assert_eq!(parse_address("00000000000000000000000000000000").unwrap(), "::");
+        assert_eq!(
+            parse_address("00000000000000000000000001000000").unwrap(),
+            "::1"
+        );
+        assert_eq!(
+            parse_address("00000000000000000000000000000000").unwrap(),
+            "::"
+        );
     }
 }

@@ -21,7 +21,10 @@ pub async fn resolve(host: &str) -> Result<Vec<IpAddr>, Status> {
     }
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     if name == "localhost" || name.ends_with(".localhost") {
-        return Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]);
+        return Ok(vec![
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ]);
     }
     let known = in_hosts(&fs::read_to_string("/etc/hosts").unwrap_or_default(), &name);
     if !known.is_empty() {
@@ -77,7 +80,9 @@ fn in_hosts(hosts: &str, name: &str) -> Vec<IpAddr> {
         .filter_map(|line| {
             let mut fields = line.split('#').next()?.split_whitespace();
             let address = fields.next()?.parse().ok()?;
-            fields.any(|field| field.eq_ignore_ascii_case(name)).then_some(address)
+            fields
+                .any(|field| field.eq_ignore_ascii_case(name))
+                .then_some(address)
         })
         .collect()
 }
@@ -98,7 +103,10 @@ mod tests {
     #[test]
     fn hosts_are_found_by_any_of_their_names() {
         let hosts = "127.0.0.1 localhost\n10.1.2.3 db db.internal # db2\n::1 db\nbad db\n";
-        let found: Vec<String> = in_hosts(hosts, "db").iter().map(IpAddr::to_string).collect();
+        let found: Vec<String> = in_hosts(hosts, "db")
+            .iter()
+            .map(IpAddr::to_string)
+            .collect();
         assert_eq!(found, ["10.1.2.3", "::1"]);
         assert!(in_hosts(hosts, "db2").is_empty());
     }

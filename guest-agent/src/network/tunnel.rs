@@ -29,7 +29,11 @@ pub async fn tunnel(
     };
     let stream = connect(&target).await?;
     let connected = Response::Connected(TunnelConnected {});
-    outgoing.send(&TunnelResponse { part: Some(connected) }).await?;
+    outgoing
+        .send(&TunnelResponse {
+            part: Some(connected),
+        })
+        .await?;
 
     let (reader, writer) = stream.into_split();
     let mut up = std::pin::pin!(to_socket(&mut incoming, writer));

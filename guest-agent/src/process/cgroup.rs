@@ -21,7 +21,9 @@ impl CgroupRoot {
             let _ = fs::remove_dir(path);
             return None;
         }
-        let root = CgroupRoot { path: path.to_path_buf() };
+        let root = CgroupRoot {
+            path: path.to_path_buf(),
+        };
         root.clear();
         Some(root)
     }
@@ -99,7 +101,12 @@ fn children(path: &Path) -> impl Iterator<Item = PathBuf> {
 
 fn collect(path: &Path, depth: usize, pids: &mut Vec<i32>) {
     let listed = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
-    pids.extend(listed.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 1));
+    pids.extend(
+        listed
+            .lines()
+            .filter_map(|line| line.parse::<i32>().ok())
+            .filter(|pid| *pid > 1),
+    );
     if depth > 0 {
         children(path).for_each(|child| collect(&child, depth - 1, pids));
     }

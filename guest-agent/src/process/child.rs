@@ -71,9 +71,18 @@ unsafe fn prepare(plan: &ChildPlan) -> Result<(), Step> {
     }
     if let Some((uid, gid, groups, count)) = plan.user {
         // Not the functions of libc: those change every thread of the agent.
-        check(libc::syscall(libc::SYS_setgroups, count, groups) as i32, Step::User)?;
-        check(libc::syscall(libc::SYS_setresgid, gid, gid, gid) as i32, Step::User)?;
-        check(libc::syscall(libc::SYS_setresuid, uid, uid, uid) as i32, Step::User)?;
+        check(
+            libc::syscall(libc::SYS_setgroups, count, groups) as i32,
+            Step::User,
+        )?;
+        check(
+            libc::syscall(libc::SYS_setresgid, gid, gid, gid) as i32,
+            Step::User,
+        )?;
+        check(
+            libc::syscall(libc::SYS_setresuid, uid, uid, uid) as i32,
+            Step::User,
+        )?;
     }
     libc::umask(0o022);
     check(libc::chdir(plan.cwd), Step::Directory)

@@ -26,8 +26,12 @@ pub fn build(account: &Account, terminal: bool, set: &Vars, spec: &Vars) -> Vars
     if terminal {
         put("TERM", "xterm-256color");
     }
-    vars.extend(parse_system(&fs::read_to_string(SYSTEM_ENV).unwrap_or_default()));
-    vars.extend(parse_image(&fs::read_to_string(IMAGE_ENV).unwrap_or_default()));
+    vars.extend(parse_system(
+        &fs::read_to_string(SYSTEM_ENV).unwrap_or_default(),
+    ));
+    vars.extend(parse_image(
+        &fs::read_to_string(IMAGE_ENV).unwrap_or_default(),
+    ));
     vars.extend(set.clone());
     vars.extend(spec.clone());
     vars
@@ -42,13 +46,17 @@ pub fn is_name(name: &str) -> bool {
 
 /// /etc/environment as pam_env reads it: an optional `export`, optional quotes, comments.
 fn parse_system(text: &str) -> Vars {
-    pairs(text, |line| line.strip_prefix("export ").unwrap_or(line).trim_start(), |value| {
-        let value = value.trim();
-        ['"', '\'']
-            .iter()
-            .find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote))
-            .unwrap_or(value)
-    })
+    pairs(
+        text,
+        |line| line.strip_prefix("export ").unwrap_or(line).trim_start(),
+        |value| {
+            let value = value.trim();
+            ['"', '\'']
+                .iter()
+                .find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote))
+                .unwrap_or(value)
+        },
+    )
 }
 
 /// The OCI form: everything after the first `=` is the value.
@@ -71,13 +79,19 @@ mod tests {
     use super::*;
 
     fn vars(pairs: &[(&str, &str)]) -> Vars {
-        pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect()
     }
 
     #[test]
     fn the_system_file_knows_quotes_and_export() {
         let text = "# c\nA=1\nexport B=\"two words\"\nC='x'\n D = 4\nE=\"open\n=5\n";
-        assert_eq!(parse_system(text), vars(&[("A", "1"), ("B", "two words"), ("C", "x"), ("E", "\"open")]));
+        assert_eq!(
+            parse_system(text),
+            vars(&[("A", "1"), ("B", "two words"), ("C", "x"), ("E", "\"open")])
+        );
     }
 
     #[test]

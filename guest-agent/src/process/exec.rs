@@ -31,17 +31,27 @@ pub async fn exec(processes: &Rc<Processes>, request: ExecRequest) -> Result<Exe
     drop(leash);
     let exited = *process.exited.borrow();
     let captured = |stream: usize| Some(capture(&process.logs[stream].borrow(), 0));
-    Ok(ExecResponse { exited, stdout: captured(STDOUT), stderr: captured(STDERR) })
+    Ok(ExecResponse {
+        exited,
+        stdout: captured(STDOUT),
+        stderr: captured(STDERR),
+    })
 }
 
 pub async fn start(
     processes: &Rc<Processes>,
     request: StartRequest,
 ) -> Result<StartResponse, Status> {
-    let spec = ProcessSpec { keep: true, ..given(request.spec)? };
+    let spec = ProcessSpec {
+        keep: true,
+        ..given(request.spec)?
+    };
     let launch = Launch::new(spec, &processes.env.borrow())?;
     let process = processes.start(launch, false)?;
-    Ok(StartResponse { process_id: process.id, pid: process.tree.pid as u32 })
+    Ok(StartResponse {
+        process_id: process.id,
+        pid: process.tree.pid as u32,
+    })
 }
 
 pub fn given(spec: Option<ProcessSpec>) -> Result<ProcessSpec, Status> {

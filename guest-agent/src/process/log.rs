@@ -20,7 +20,10 @@ pub struct Budget {
 
 impl Budget {
     pub fn new(limit: usize) -> Rc<Budget> {
-        Rc::new(Budget { used: Cell::new(0), limit })
+        Rc::new(Budget {
+            used: Cell::new(0),
+            limit,
+        })
     }
 
     fn take(&self, bytes: usize) -> bool {
@@ -75,7 +78,9 @@ impl Log {
         }
         let unread = self.total - cursor.max(self.head.len() as u64).min(self.total);
         // While it may still grow a full ring is no obstacle: growing keeps the content.
-        let size = if self.may_grow() { self.ring_goal() } else { self.ring.len() };
+        let size =
+            if self.may_grow() { self.ring_goal() } else { self.ring.len().max(FIRST_RING) };
+        // The first ring is granted whatever the budget says: a reader must get on.
         size.saturating_sub(unread as usize)
     }
 
@@ -104,7 +109,11 @@ impl Log {
         let (front, back) = self.ring.split_at_mut(at);
         let first = back.len().min(limit);
         // Until the ring has been full once its front may hold what a reader has not seen.
-        let second = if used < size { 0 } else { front.len().min(limit - first) };
+        let second = if used < size {
+            0
+        } else {
+            front.len().min(limit - first)
+        };
         let outcome = read(&mut [
             IoSliceMut::new(&mut back[..first]),
             IoSliceMut::new(&mut front[..second]),
@@ -276,7 +285,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
         fn head_and_tail_are_those_of_the_stream(
             keep in 1usize..300_000,

@@ -18,7 +18,11 @@ use crate::grpc::{Code, Status};
 const LONGEST_WAIT_MS: u32 = 300_000;
 
 pub async fn list(processes: &Rc<Processes>) -> Result<ListProcessesResponse, Status> {
-    let processes = processes.list().iter().map(|process| process.info()).collect();
+    let processes = processes
+        .list()
+        .iter()
+        .map(|process| process.info())
+        .collect();
     Ok(ListProcessesResponse { processes })
 }
 

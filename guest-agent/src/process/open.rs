@@ -38,8 +38,15 @@ pub async fn open(
         _ => return Err(Status::invalid("the first input must be start or attach")),
     };
     let _attached = Attached::new(&process);
-    let started = Started { process_id: process.id, pid: process.tree.pid as u32 };
-    outgoing.send(&ProcessOutput { output: Some(Output::Started(started)) }).await?;
+    let started = Started {
+        process_id: process.id,
+        pid: process.tree.pid as u32,
+    };
+    outgoing
+        .send(&ProcessOutput {
+            output: Some(Output::Started(started)),
+        })
+        .await?;
 
     let owner = leash.is_some();
     tokio::select! {
@@ -61,13 +68,21 @@ async fn send_output(
         // What a job's daemons write after its end is not waited for.
         if let Some(end) = exited {
             if cursors[STDOUT] >= end.stdout_bytes && cursors[STDERR] >= end.stderr_bytes {
-                return outgoing.send(&ProcessOutput { output: Some(Output::Exited(end)) }).await;
+                return outgoing
+                    .send(&ProcessOutput {
+                        output: Some(Output::Exited(end)),
+                    })
+                    .await;
             }
         }
         let mut sent = false;
         for stream in [STDOUT, STDERR] {
             // First room at the peer, then the bytes: so nothing is taken that cannot be sent.
-            if process.logs[stream].borrow().read(cursors[stream]).is_none() {
+            if process.logs[stream]
+                .borrow()
+                .read(cursors[stream])
+                .is_none()
+            {
                 continue;
             }
             outgoing.ready().await?;
@@ -85,11 +100,17 @@ async fn send_output(
             continue;
         }
         if let Some(exited) = exited {
-            return outgoing.send(&ProcessOutput { output: Some(Output::Exited(exited)) }).await;
+            return outgoing
+                .send(&ProcessOutput {
+                    output: Some(Output::Exited(exited)),
+                })
+                .await;
         }
         let news = |process: &Process| {
             !process.is_running()
-                || [STDOUT, STDERR].into_iter().any(|stream| process.total(stream) > cursors[stream])
+                || [STDOUT, STDERR]
+                    .into_iter()
+                    .any(|stream| process.total(stream) > cursors[stream])
         };
         process.wait_until(news).await;
     }
@@ -180,7 +201,10 @@ fn send_signal(process: &Process, signal: i32) {
     if !process.is_running() {
         return;
     }
-    let foreground = process.terminal.as_ref().and_then(|fd| pty::foreground(fd.as_raw_fd()));
+    let foreground = process
+        .terminal
+        .as_ref()
+        .and_then(|fd| pty::foreground(fd.as_raw_fd()));
     match foreground {
         // SAFETY: no memory is involved; the group is above 1.
         Some(group) => drop(unsafe { libc::kill(-group, signal) }),
@@ -219,8 +243,13 @@ mod tests {
                 Ok::<_, ()>(size)
             });
             let framed = frame(filled.unwrap().unwrap(), STDERR, offset);
-            let chunk = Chunk { offset, data: data.into() };
-            let message = ProcessOutput { output: Some(Output::Stderr(chunk)) };
+            let chunk = Chunk {
+                offset,
+                data: data.into(),
+            };
+            let message = ProcessOutput {
+                output: Some(Output::Stderr(chunk)),
+            };
             assert_eq!(framed[5..], message.encode_to_vec());
         }
     }

@@ -67,14 +67,26 @@ impl Processes {
             return Err(Status::new(Code::ResourceExhausted, text).with("not_started"));
         }
         let id = self.next.get();
-        let cgroup = match self.cgroups.as_ref().map(|root| root.create(id)).transpose() {
+        let cgroup = match self
+            .cgroups
+            .as_ref()
+            .map(|root| root.create(id))
+            .transpose()
+        {
             Ok(cgroup) => cgroup,
             Err(error) => {
                 let status = Status::from_io("making a cgroup", &error);
-                return Err(Status { code: Code::ResourceExhausted, ..status }.with("not_started"));
+                return Err(Status {
+                    code: Code::ResourceExhausted,
+                    ..status
+                }
+                .with("not_started"));
             }
         };
-        let null = self.null.as_ref().ok_or_else(|| Status::internal("there is no /dev/null"))?;
+        let null = self
+            .null
+            .as_ref()
+            .ok_or_else(|| Status::internal("there is no /dev/null"))?;
         let started = Instant::now();
         let spawned = match spawn(&launch, cgroup.as_ref(), null.as_raw_fd()) {
             Ok(spawned) => spawned,
@@ -91,7 +103,10 @@ impl Processes {
             tree.kill();
             Status::from_io("watching a process", &error)
         };
-        let terminal = launch.terminal.as_ref().map(|_| spawned.outputs[0].try_clone());
+        let terminal = launch
+            .terminal
+            .as_ref()
+            .map(|_| spawned.outputs[0].try_clone());
         let terminal = terminal.transpose().map_err(broken)?;
         let stdin = spawned.stdin.map(|fd| Stdin::new(fd, terminal.is_some()));
         let stdin = stdin.transpose().map_err(broken)?;
@@ -126,7 +141,11 @@ impl Processes {
     ) {
         let work = supervise(self.clone(), process.clone(), outputs, timeout);
         let supervisor = tokio::task::spawn_local(work).abort_handle();
-        let entry = Entry { process: process.clone(), supervisor, finished: None };
+        let entry = Entry {
+            process: process.clone(),
+            supervisor,
+            finished: None,
+        };
         self.all.borrow_mut().insert(process.id, entry);
         self.running.set(self.running.get() + 1);
     }
@@ -144,14 +163,20 @@ impl Processes {
 
     pub fn get(&self, id: u64) -> Result<Rc<Process>, Status> {
         let all = self.all.borrow();
-        all.get(&id).map(|entry| entry.process.clone()).ok_or_else(|| {
-            Status::new(Code::NotFound, format!("there is no process {id}")).with("not_found")
-        })
+        all.get(&id)
+            .map(|entry| entry.process.clone())
+            .ok_or_else(|| {
+                Status::new(Code::NotFound, format!("there is no process {id}")).with("not_found")
+            })
     }
 
     pub fn list(&self) -> Vec<Rc<Process>> {
         self.forget_old();
-        self.all.borrow().values().map(|entry| entry.process.clone()).collect()
+        self.all
+            .borrow()
+            .values()
+            .map(|entry| entry.process.clone())
+            .collect()
     }
 
     pub fn remove(&self, id: u64) -> Result<(), Status> {
@@ -173,7 +198,9 @@ impl Processes {
     fn forget_old(&self) {
         let finished: Vec<(Instant, u64)> = {
             let all = self.all.borrow();
-            all.iter().filter_map(|(id, entry)| Some((entry.finished?, *id))).collect()
+            all.iter()
+                .filter_map(|(id, entry)| Some((entry.finished?, *id)))
+                .collect()
         };
         let surplus = finished.len().saturating_sub(FINISHED);
         let mut oldest = finished;

@@ -37,13 +37,23 @@ pub fn spawn(launch: &Launch, cgroup: Option<&Cgroup>, null: RawFd) -> Result<Sp
 
     let argv = argv(&launch.command, script.as_ref());
     let programs = programs(&argv[0], &launch.env);
-    let env: Vec<String> = launch.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let env: Vec<String> = launch
+        .env
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     let (argv, programs, env) = (strings(argv)?, strings(programs)?, strings(env)?);
-    let (argv_list, program_list, env_list) = (pointers(&argv), pointers(&programs), pointers(&env));
+    let (argv_list, program_list, env_list) =
+        (pointers(&argv), pointers(&programs), pointers(&env));
     let cwd = strings(vec![launch.cwd.clone()])?;
     let account = &launch.account;
     let user = (account.uid != 0).then(|| {
-        (account.uid, account.gid, account.groups.as_ptr(), account.groups.len())
+        (
+            account.uid,
+            account.gid,
+            account.groups.as_ptr(),
+            account.groups.len(),
+        )
     });
     let mut plan = ChildPlan {
         streams: theirs.raw,
@@ -65,7 +75,12 @@ pub fn spawn(launch: &Launch, cgroup: Option<&Cgroup>, null: RawFd) -> Result<Sp
         reap(&pidfd);
         return Err(refusal(launch, step, &io::Error::from_raw_os_error(errno)));
     }
-    Ok(Spawned { pid, pidfd, outputs: ours.outputs, stdin: ours.stdin })
+    Ok(Spawned {
+        pid,
+        pidfd,
+        outputs: ours.outputs,
+        stdin: ours.stdin,
+    })
 }
 
 /// The exit status of a child that has ended.
@@ -109,7 +124,16 @@ fn streams(launch: &Launch, null: RawFd) -> io::Result<(Ours, Theirs)> {
         let (master, slave) = pty::open(size, (launch.account.uid, launch.account.gid))?;
         let stdin = Some(master.try_clone()?);
         let raw = [slave.as_raw_fd(); 3];
-        return Ok((Ours { outputs: vec![master], stdin }, Theirs { raw, _owned: vec![slave] }));
+        return Ok((
+            Ours {
+                outputs: vec![master],
+                stdin,
+            },
+            Theirs {
+                raw,
+                _owned: vec![slave],
+            },
+        ));
     }
     let (out, out_child) = pipe()?;
     let (err, err_child) = pipe()?;
@@ -128,7 +152,13 @@ fn streams(launch: &Launch, null: RawFd) -> io::Result<(Ours, Theirs)> {
     }
     // SAFETY: no memory is involved. It is allowed to fail.
     unsafe { libc::fcntl(out.as_raw_fd(), libc::F_SETPIPE_SZ, PIPE_BYTES) };
-    Ok((Ours { outputs: vec![out, err], stdin }, Theirs { raw, _owned: owned }))
+    Ok((
+        Ours {
+            outputs: vec![out, err],
+            stdin,
+        },
+        Theirs { raw, _owned: owned },
+    ))
 }
 
 /// (read end, write end)
@@ -152,7 +182,9 @@ fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
 }
 
 fn script(command: &Command) -> io::Result<Option<File>> {
-    let Command::Script(text) = command else { return Ok(None) };
+    let Command::Script(text) = command else {
+        return Ok(None);
+    };
     // SAFETY: the name is a C string; the descriptor is ours.
     let mut file = unsafe {
         let fd = libc::memfd_create(c"command".as_ptr(), libc::MFD_CLOEXEC);
@@ -181,7 +213,10 @@ fn programs(program: &str, env: &Vars) -> Vec<String> {
         return vec![program.to_string()];
     }
     let path = env.get("PATH").map_or("", String::as_str);
-    path.split(':').filter(|part| !part.is_empty()).map(|part| format!("{part}/{program}")).collect()
+    path.split(':')
+        .filter(|part| !part.is_empty())
+        .map(|part| format!("{part}/{program}"))
+        .collect()
 }
 
 fn strings(list: Vec<String>) -> Result<Vec<CString>, Status> {
@@ -191,11 +226,18 @@ fn strings(list: Vec<String>) -> Result<Vec<CString>, Status> {
 }
 
 fn pointers(list: &[CString]) -> Vec<*const libc::c_char> {
-    list.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
+    list.iter()
+        .map(|text| text.as_ptr())
+        .chain([ptr::null()])
+        .collect()
 }
 
 fn not_started(what: &str, error: &io::Error) -> Status {
-    Status::new(Code::ResourceExhausted, Status::from_io(what, error).message).with("not_started")
+    Status::new(
+        Code::ResourceExhausted,
+        Status::from_io(what, error).message,
+    )
+    .with("not_started")
 }
 
 fn refusal(launch: &Launch, step: Step, error: &io::Error) -> Status {
@@ -211,6 +253,10 @@ fn refusal(launch: &Launch, step: Step, error: &io::Error) -> Status {
     let status = Status::from_io(&what, error);
     match status.word {
         Some(_) => status,
-        None => Status { code: Code::FailedPrecondition, ..status }.with("not_started"),
+        None => Status {
+            code: Code::FailedPrecondition,
+            ..status
+        }
+        .with("not_started"),
     }
 }

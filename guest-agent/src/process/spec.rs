@@ -62,7 +62,11 @@ impl Launch {
             terminal: spec.terminal,
             timeout_ms: spec.timeout_ms,
             keep: spec.keep,
-            keep_bytes: if spec.keep_bytes == 0 { DEFAULT_KEEP } else { spec.keep_bytes } as usize,
+            keep_bytes: if spec.keep_bytes == 0 {
+                DEFAULT_KEEP
+            } else {
+                spec.keep_bytes
+            } as usize,
             stdin: spec.stdin || spec.terminal.is_some(),
             label: spec.label,
         })
@@ -87,14 +91,20 @@ pub fn check_vars(vars: &Vars) -> Result<(), Status> {
     let mut total = 0;
     for (name, value) in vars {
         if !env::is_name(name) {
-            return Err(Status::invalid(format!("{name:?} is not a name for a variable")));
+            return Err(Status::invalid(format!(
+                "{name:?} is not a name for a variable"
+            )));
         }
         if value.contains('\0') {
-            return Err(Status::invalid(format!("the value of {name} contains a NUL")));
+            return Err(Status::invalid(format!(
+                "the value of {name} contains a NUL"
+            )));
         }
         let size = name.len() + value.len() + 2;
         if size > STRING_BYTES {
-            return Err(too_large(format!("the variable {name} is longer than 128 KiB")));
+            return Err(too_large(format!(
+                "the variable {name} is longer than 128 KiB"
+            )));
         }
         total += size;
     }
@@ -106,14 +116,22 @@ pub fn check_vars(vars: &Vars) -> Result<(), Status> {
 
 fn command(command: String, argv: Vec<String>) -> Result<Command, Status> {
     if command.is_empty() == argv.is_empty() {
-        return Err(Status::invalid("exactly one of command and argv must be given"));
+        return Err(Status::invalid(
+            "exactly one of command and argv must be given",
+        ));
     }
     if command.contains('\0') || argv.iter().any(|argument| argument.contains('\0')) {
         return Err(Status::invalid("the command contains a NUL"));
     }
-    let length = command.len() + argv.iter().map(|argument| argument.len() + 1).sum::<usize>();
+    let length = command.len()
+        + argv
+            .iter()
+            .map(|argument| argument.len() + 1)
+            .sum::<usize>();
     if length > COMMAND_BYTES || argv.len() > ARGUMENTS {
-        return Err(too_large("the command is larger than 1 MiB or 4096 arguments"));
+        return Err(too_large(
+            "the command is larger than 1 MiB or 4096 arguments",
+        ));
     }
     if argv.iter().any(|argument| argument.len() >= STRING_BYTES) {
         return Err(too_large("Linux takes no argument longer than 128 KiB"));
@@ -153,24 +171,43 @@ mod tests {
     #[test]
     fn exactly_one_of_command_and_argv_is_taken() {
         assert!(refused(ProcessSpec::default()));
-        let both = ProcessSpec { command: "a".into(), argv: vec!["b".into()], ..Default::default() };
+        let both = ProcessSpec {
+            command: "a".into(),
+            argv: vec!["b".into()],
+            ..Default::default()
+        };
         assert!(refused(both));
-        assert!(!refused(ProcessSpec { command: "true".into(), ..Default::default() }));
+        assert!(!refused(ProcessSpec {
+            command: "true".into(),
+            ..Default::default()
+        }));
     }
 
     #[test]
     fn a_command_too_long_for_an_argument_becomes_a_script() {
-        assert!(matches!(command("x".repeat(131_071), vec![]), Ok(Command::Shell(_))));
-        assert!(matches!(command("x".repeat(131_072), vec![]), Ok(Command::Script(_))));
+        assert!(matches!(
+            command("x".repeat(131_071), vec![]),
+            Ok(Command::Shell(_))
+        ));
+        assert!(matches!(
+            command("x".repeat(131_072), vec![]),
+            Ok(Command::Script(_))
+        ));
         assert!(command("x".repeat((1 << 20) + 1), vec![]).is_err());
         assert!(command(String::new(), vec!["x".repeat(131_072)]).is_err());
     }
 
     #[test]
     fn titles_are_cut_between_characters() {
-        let spec = ProcessSpec { command: "ä".repeat(200), ..Default::default() };
+        let spec = ProcessSpec {
+            command: "ä".repeat(200),
+            ..Default::default()
+        };
         assert_eq!(Launch::new(spec, &Vars::new()).unwrap().title().len(), 256);
-        let spec = ProcessSpec { command: "x".to_string() + &"ä".repeat(200), ..Default::default() };
+        let spec = ProcessSpec {
+            command: "x".to_string() + &"ä".repeat(200),
+            ..Default::default()
+        };
         assert_eq!(Launch::new(spec, &Vars::new()).unwrap().title().len(), 255);
     }
 }

@@ -90,7 +90,10 @@ async fn write(stdin: Rc<Stdin>, fd: AsyncFd<OwnedFd>) {
             Some(mut data) => {
                 let size = data.len();
                 while !data.is_empty() {
-                    match fd.async_io(Interest::WRITABLE, |fd| write_some(fd, &data)).await {
+                    match fd
+                        .async_io(Interest::WRITABLE, |fd| write_some(fd, &data))
+                        .await
+                    {
                         Ok(count) => data.advance(count),
                         // Nobody reads any more.
                         Err(_) => return stdin.give_up(),

@@ -87,7 +87,10 @@ pub async fn supervise(
         // A daemon that a job left behind may go on writing: nobody is blocked by it.
         drained.await;
     }
-    process.logs.iter().for_each(|log| log.borrow_mut().settle());
+    process
+        .logs
+        .iter()
+        .for_each(|log| log.borrow_mut().settle());
     process.changed.notify_waiters();
     // As long as a daemon lives in it this is tried again only when the job is forgotten.
     process.tree.clean();
@@ -101,7 +104,9 @@ async fn expire(timeout: Option<Duration>) {
 }
 
 async fn leader_ended(process: &Process) {
-    let Ok(watched) = watch(process.tree.pidfd.as_fd(), Interest::READABLE) else { return };
+    let Ok(watched) = watch(process.tree.pidfd.as_fd(), Interest::READABLE) else {
+        return;
+    };
     // It stays readable, so this never waits for something that has happened already.
     let _ = watched.readable().await;
 }
@@ -152,7 +157,9 @@ fn drain_all(process: &Rc<Process>, outputs: Vec<OwnedFd>) -> impl Future<Output
 /// Until the end of one stream.
 async fn drain(process: &Process, stream: usize, fd: Option<OwnedFd>) {
     let Some(fd) = fd else { return };
-    let Ok(fd) = watch(fd, Interest::READABLE) else { return };
+    let Ok(fd) = watch(fd, Interest::READABLE) else {
+        return;
+    };
     loop {
         let limit = loop {
             let moved = process.room.notified();
@@ -165,7 +172,9 @@ async fn drain(process: &Process, stream: usize, fd: Option<OwnedFd>) {
         };
         let read = fd
             .async_io(Interest::READABLE, |fd| {
-                process.logs[stream].borrow_mut().fill(limit, |slices| readv(fd, slices))
+                process.logs[stream]
+                    .borrow_mut()
+                    .fill(limit, |slices| readv(fd, slices))
             })
             .await;
         match read {
@@ -188,7 +197,11 @@ fn room(process: &Process, stream: usize) -> usize {
 fn readv(fd: &OwnedFd, slices: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
     // SAFETY: IoSliceMut has the layout of iovec, and the slices are valid.
     let count = unsafe {
-        libc::readv(fd.as_raw_fd(), slices.as_mut_ptr().cast(), slices.len() as libc::c_int)
+        libc::readv(
+            fd.as_raw_fd(),
+            slices.as_mut_ptr().cast(),
+            slices.len() as libc::c_int,
+        )
     };
     if count < 0 {
         Err(io::Error::last_os_error())

@@ -15,14 +15,24 @@ pub struct Tree {
 
 impl Tree {
     pub fn new(pid: i32, pidfd: OwnedFd, cgroup: Option<Cgroup>) -> Tree {
-        Tree { pid, pidfd, cgroup: RefCell::new(cgroup) }
+        Tree {
+            pid,
+            pidfd,
+            cgroup: RefCell::new(cgroup),
+        }
     }
 
     pub fn signal_leader(&self, signal: i32) {
         // SAFETY: no memory is involved; a pidfd cannot name another process.
         unsafe {
             let info = std::ptr::null::<libc::siginfo_t>();
-            libc::syscall(libc::SYS_pidfd_send_signal, self.pidfd.as_raw_fd(), signal, info, 0);
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                self.pidfd.as_raw_fd(),
+                signal,
+                info,
+                0,
+            );
         }
     }
 

@@ -56,10 +56,16 @@ fn find(passwd: &str, user: &str) -> Option<Account> {
 
 fn parse(line: &str) -> Option<Account> {
     let fields: Vec<&str> = line.split(':').collect();
-    let [name, _, uid, gid, _, home, shell] = fields[..] else { return None };
+    let [name, _, uid, gid, _, home, shell] = fields[..] else {
+        return None;
+    };
     let gid = gid.parse().ok()?;
     let or = |value: &str, default: &str| {
-        if value.is_empty() { default.to_string() } else { value.to_string() }
+        if value.is_empty() {
+            default.to_string()
+        } else {
+            value.to_string()
+        }
     };
     Some(Account {
         name: name.to_string(),
@@ -74,8 +80,13 @@ fn parse(line: &str) -> Option<Account> {
 fn groups_of<'a>(group: &'a str, name: &'a str) -> impl Iterator<Item = u32> + 'a {
     group.lines().filter_map(move |line| {
         let fields: Vec<&str> = line.split(':').collect();
-        let [_, _, gid, members] = fields[..] else { return None };
-        members.split(',').any(|member| member == name).then(|| gid.parse().ok())?
+        let [_, _, gid, members] = fields[..] else {
+            return None;
+        };
+        members
+            .split(',')
+            .any(|member| member == name)
+            .then(|| gid.parse().ok())?
     })
 }
 
@@ -89,7 +100,10 @@ mod tests {
     #[test]
     fn accounts_are_found_by_name_and_then_by_uid() {
         let dev = find(PASSWD, "dev").unwrap();
-        assert_eq!((dev.uid, dev.home.as_str(), dev.shell.as_str()), (1000, "/home/dev", "/bin/sh"));
+        assert_eq!(
+            (dev.uid, dev.home.as_str(), dev.shell.as_str()),
+            (1000, "/home/dev", "/bin/sh")
+        );
         assert_eq!(find(PASSWD, "1000").unwrap().name, "dev");
         assert_eq!(find(PASSWD, "7").unwrap().uid, 1007);
         assert_eq!(find(PASSWD, "broken"), None);

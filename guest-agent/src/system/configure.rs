@@ -65,13 +65,27 @@ pub async fn configure(
 
 /// Nothing is applied unless all of it is well-formed.
 fn check(request: &ConfigureRequest) -> Result<(), Status> {
-    if request.hostname.as_ref().is_some_and(|name| !identity::is_hostname(name)) {
+    if request
+        .hostname
+        .as_ref()
+        .is_some_and(|name| !identity::is_hostname(name))
+    {
         return Err(Status::invalid("hostname is not an RFC 1123 label"));
     }
-    if request.machine_id.as_ref().is_some_and(|id| !identity::is_machine_id(id)) {
-        return Err(Status::invalid("machine_id is not 32 lower-case hex digits"));
+    if request
+        .machine_id
+        .as_ref()
+        .is_some_and(|id| !identity::is_machine_id(id))
+    {
+        return Err(Status::invalid(
+            "machine_id is not 32 lower-case hex digits",
+        ));
     }
-    if request.entropy.as_ref().is_some_and(|seed| !ENTROPY_BYTES.contains(&seed.len())) {
+    if request
+        .entropy
+        .as_ref()
+        .is_some_and(|seed| !ENTROPY_BYTES.contains(&seed.len()))
+    {
         return Err(Status::invalid("entropy must have 32 to 512 bytes"));
     }
     if request.realtime_ns.is_some_and(|time| time < 0) {

@@ -75,8 +75,10 @@ fn freeze(timer: &Arc<Mutex<Option<Sender<()>>>>, thaw_after: Duration) -> io::R
     }
     // The thread exists before the freeze: nothing that could fail comes after it.
     let shared = timer.clone();
-    let armed =
-        thread::Builder::new().name("thaw".into()).stack_size(64 << 10).spawn(move || {
+    let armed = thread::Builder::new()
+        .name("thaw".into())
+        .stack_size(64 << 10)
+        .spawn(move || {
             if receiver.recv_timeout(thaw_after) == Err(mpsc::RecvTimeoutError::Timeout) {
                 let _ = thaw();
                 lock(&shared).take();
@@ -112,12 +114,14 @@ fn ioctl(request: libc::Ioctl) -> io::Result<()> {
 
 fn refuse(what: &str, error: &io::Error) -> Status {
     match error.raw_os_error() {
-        Some(libc::EBUSY) => {
-            Status::new(Code::FailedPrecondition, "the root file system is frozen already")
-        }
-        Some(libc::EOPNOTSUPP | libc::ENOTTY) => {
-            Status::new(Code::FailedPrecondition, "the root file system cannot be frozen")
-        }
+        Some(libc::EBUSY) => Status::new(
+            Code::FailedPrecondition,
+            "the root file system is frozen already",
+        ),
+        Some(libc::EOPNOTSUPP | libc::ENOTTY) => Status::new(
+            Code::FailedPrecondition,
+            "the root file system cannot be frozen",
+        ),
         _ => Status::from_io(what, error),
     }
 }

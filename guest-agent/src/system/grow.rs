@@ -20,7 +20,10 @@ pub async fn grow_root() -> Result<GrowRootResponse, Status> {
             grow().map_err(|error| Status::from_io("growing the root file system", &error))?;
         Ok(GrowRootResponse {
             size_bytes: size_bytes.ok_or_else(|| {
-                Status::new(Code::FailedPrecondition, "the root file system is not ext4 on a disk")
+                Status::new(
+                    Code::FailedPrecondition,
+                    "the root file system is not ext4 on a disk",
+                )
             })?,
         })
     })
@@ -39,9 +42,17 @@ fn grow() -> io::Result<Option<u64>> {
         stat
     };
     let device = root.metadata()?.dev();
-    let sectors = format!("/sys/dev/block/{}:{}/size", libc::major(device), libc::minor(device));
-    let Ok(sectors) = fs::read_to_string(sectors) else { return Ok(None) };
-    let Ok(sectors) = sectors.trim().parse::<u64>() else { return Ok(None) };
+    let sectors = format!(
+        "/sys/dev/block/{}:{}/size",
+        libc::major(device),
+        libc::minor(device)
+    );
+    let Ok(sectors) = fs::read_to_string(sectors) else {
+        return Ok(None);
+    };
+    let Ok(sectors) = sectors.trim().parse::<u64>() else {
+        return Ok(None);
+    };
     if stat.f_type as u64 != EXT4_MAGIC || stat.f_bsize <= 0 {
         return Ok(None);
     }

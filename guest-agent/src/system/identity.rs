@@ -15,7 +15,10 @@ pub fn is_hostname(name: &str) -> bool {
 }
 
 pub fn is_machine_id(id: &str) -> bool {
-    id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    id.len() == 32
+        && id
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 pub fn set_hostname(name: &str) -> io::Result<()> {
@@ -50,7 +53,10 @@ fn with_own_name(hosts: &str, name: &str) -> String {
         }
     }
     if hosts.trim().is_empty() {
-        lines = vec!["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"];
+        lines = vec![
+            "127.0.0.1\tlocalhost",
+            "::1\tlocalhost ip6-localhost ip6-loopback",
+        ];
     }
     if !written {
         lines.push(&own);
@@ -98,7 +104,8 @@ mod tests {
 
     #[test]
     fn hosts_keeps_every_other_line() {
-        let hosts = "127.0.0.1 localhost\n127.0.1.1 old old.example\n# own\n10.0.0.1 x\n127.0.1.1 twice\n";
+        let hosts =
+            "127.0.0.1 localhost\n127.0.1.1 old old.example\n# own\n10.0.0.1 x\n127.0.1.1 twice\n";
         let new = "127.0.0.1 localhost\n127.0.1.1\tnew\n# own\n10.0.0.1 x\n";
         assert_eq!(with_own_name(hosts, "new"), new);
         assert_eq!(with_own_name(new, "new"), new);

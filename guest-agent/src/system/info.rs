@@ -11,7 +11,9 @@ use crate::gen::{GetInfoResponse, PingResponse};
 use crate::grpc::Status;
 
 pub async fn ping() -> Result<PingResponse, Status> {
-    Ok(PingResponse { uptime_ns: procfs::uptime_ns() })
+    Ok(PingResponse {
+        uptime_ns: procfs::uptime_ns(),
+    })
 }
 
 pub async fn get_info(agent: &Agent) -> Result<GetInfoResponse, Status> {
@@ -24,7 +26,9 @@ pub async fn get_info(agent: &Agent) -> Result<GetInfoResponse, Status> {
         hostname,
         machine_id: read_trimmed("/etc/machine-id"),
         kernel_release,
-        os: fs::read_to_string("/etc/os-release").map(|text| pretty_name(&text)).unwrap_or_default(),
+        os: fs::read_to_string("/etc/os-release")
+            .map(|text| pretty_name(&text))
+            .unwrap_or_default(),
         uptime_ms: procfs::uptime_ns() / 1_000_000,
         vcpus: vcpus(),
         memory_bytes: procfs::memory().0,
@@ -41,7 +45,14 @@ pub fn boot_id() -> [u8; 16] {
 
 fn hyphenated(id: [u8; 16]) -> String {
     let hex = format!("{:032x}", u128::from_be_bytes(id));
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+    [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ]
+    .join("-")
 }
 
 fn names() -> (String, String) {
@@ -50,7 +61,9 @@ fn names() -> (String, String) {
         let mut name: libc::utsname = zeroed();
         libc::uname(&mut name);
         let text = |field: &[libc::c_char]| {
-            CStr::from_ptr(field.as_ptr()).to_string_lossy().into_owned()
+            CStr::from_ptr(field.as_ptr())
+                .to_string_lossy()
+                .into_owned()
         };
         (text(&name.nodename), text(&name.release))
     }
@@ -75,7 +88,10 @@ mod tests {
 
     #[test]
     fn the_name_of_the_system_is_unquoted() {
-        assert_eq!(pretty_name("ID=debian\nPRETTY_NAME=\"Debian 12\"\n"), "Debian 12");
+        assert_eq!(
+            pretty_name("ID=debian\nPRETTY_NAME=\"Debian 12\"\n"),
+            "Debian 12"
+        );
         assert_eq!(pretty_name("ID=x"), "");
     }
 

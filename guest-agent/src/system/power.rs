@@ -38,8 +38,9 @@ impl Power {
         }
         match self {
             Power::Init(orders) => {
-                let mut orders =
-                    orders.try_clone().map_err(|error| Status::from_io("asking PID 1", &error))?;
+                let mut orders = orders
+                    .try_clone()
+                    .map_err(|error| Status::from_io("asking PID 1", &error))?;
                 after_reply(async move {
                     let _ = orders.write_all(&grace.to_ne_bytes());
                 });

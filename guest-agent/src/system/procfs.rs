@@ -4,12 +4,17 @@
 use std::fs;
 
 pub fn read_trimmed(path: &str) -> String {
-    fs::read_to_string(path).map(|text| text.trim().to_string()).unwrap_or_default()
+    fs::read_to_string(path)
+        .map(|text| text.trim().to_string())
+        .unwrap_or_default()
 }
 
 /// Monotonic time since boot.
 pub fn uptime_ns() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: one valid timespec.
     unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
@@ -22,8 +27,11 @@ pub fn agent_rss_bytes() -> u64 {
     match kilobytes(&rollup, "Rss:") {
         0 => {
             let statm = read_trimmed("/proc/self/statm");
-            let pages: u64 =
-                statm.split(' ').nth(1).and_then(|field| field.parse().ok()).unwrap_or(0);
+            let pages: u64 = statm
+                .split(' ')
+                .nth(1)
+                .and_then(|field| field.parse().ok())
+                .unwrap_or(0);
             pages * 4096
         }
         bytes => bytes,
@@ -33,7 +41,10 @@ pub fn agent_rss_bytes() -> u64 {
 /// (total, available) bytes of memory.
 pub fn memory() -> (u64, u64) {
     let text = read_trimmed("/proc/meminfo");
-    (kilobytes(&text, "MemTotal:"), kilobytes(&text, "MemAvailable:"))
+    (
+        kilobytes(&text, "MemTotal:"),
+        kilobytes(&text, "MemAvailable:"),
+    )
 }
 
 fn kilobytes(table: &str, name: &str) -> u64 {
@@ -65,15 +76,17 @@ pub fn cpu_ms(stat: &str) -> (u64, u64) {
 
 /// (received, sent) bytes of all interfaces but loopback, from /proc/net/dev.
 pub fn network_bytes(dev: &str) -> (u64, u64) {
-    dev.lines().filter_map(|line| line.split_once(':')).filter(|(name, _)| name.trim() != "lo").fold(
-        (0, 0),
-        |(received, sent), (_, fields)| {
-            let fields: Vec<u64> =
-                fields.split_whitespace().filter_map(|field| field.parse().ok()).collect();
+    dev.lines()
+        .filter_map(|line| line.split_once(':'))
+        .filter(|(name, _)| name.trim() != "lo")
+        .fold((0, 0), |(received, sent), (_, fields)| {
+            let fields: Vec<u64> = fields
+                .split_whitespace()
+                .filter_map(|field| field.parse().ok())
+                .collect();
             let field = |index: usize| fields.get(index).copied().unwrap_or(0);
             (received + field(0), sent + field(8))
-        },
-    )
+        })
 }
 
 #[cfg(test)]
@@ -82,7 +95,10 @@ mod tests {
 
     #[test]
     fn cpu_time_counts_waiting_for_io_as_idle() {
-        assert_eq!(cpu_ms("cpu  10 1 5 100 20 2 3 4 50 60\ncpu0 1 1"), (250, 1450));
+        assert_eq!(
+            cpu_ms("cpu  10 1 5 100 20 2 3 4 50 60\ncpu0 1 1"),
+            (250, 1450)
+        );
         assert_eq!(cpu_ms(""), (0, 0));
     }
 

@@ -23,7 +23,11 @@ pub async fn get_stats() -> Result<GetStatsResponse, Status> {
         disk_available_bytes,
         cpu_busy_ms,
         cpu_total_ms,
-        load1: load.split(' ').next().and_then(|value| value.parse().ok()).unwrap_or(0.0),
+        load1: load
+            .split(' ')
+            .next()
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(0.0),
         processes: processes(),
         agent_rss_bytes: procfs::agent_rss_bytes(),
         network_receive_bytes,
@@ -44,7 +48,12 @@ fn disk() -> (u64, u64) {
 }
 
 fn processes() -> u32 {
-    let Ok(entries) = fs::read_dir("/proc") else { return 0 };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return 0;
+    };
     let is_pid = |name: &[u8]| name.first().is_some_and(u8::is_ascii_digit);
-    entries.flatten().filter(|entry| is_pid(entry.file_name().as_encoded_bytes())).count() as u32
+    entries
+        .flatten()
+        .filter(|entry| is_pid(entry.file_name().as_encoded_bytes()))
+        .count() as u32
 }

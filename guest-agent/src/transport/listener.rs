@@ -6,12 +6,12 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::converse;
+use super::stream::Stream;
 use super::vsock::VsockListener;
 use crate::agent::Agent;
 use crate::channel::{Channel, Hello, KEY_LEN};
@@ -31,19 +31,18 @@ pub async fn serve_vsock(agent: Rc<Agent>, key: [u8; KEY_LEN], port: u32) -> io:
     serve(agent, key, || listener.accept()).await
 }
 
-async fn serve<T, A, F>(agent: Rc<Agent>, key: [u8; KEY_LEN], accept: A) -> io::Result<()>
+async fn serve<A, F>(agent: Rc<Agent>, key: [u8; KEY_LEN], accept: A) -> io::Result<()>
 where
-    T: AsyncRead + AsyncWrite + Unpin + 'static,
     A: Fn() -> F,
-    F: Future<Output = io::Result<T>>,
+    F: Future<Output = io::Result<UnixStream>>,
 {
-    let mut strangers: JoinSet<Option<(Channel<T>, Hello)>> = JoinSet::new();
+    let mut strangers: JoinSet<Option<(Channel<Stream>, Hello)>> = JoinSet::new();
     let mut current: Option<JoinHandle<()>> = None;
     loop {
         tokio::select! {
             stream = accept(), if strangers.len() < STRANGERS => match stream {
                 Ok(stream) => {
-                    let mut channel = Channel::new(stream, key);
+                    let mut channel = Channel::new(Stream::Socket(stream), key);
                     strangers.spawn_local(async move {
                         let hello = timeout(PATIENCE, channel.hello()).await.ok()?.ok()?;
                         Some((channel, hello))
@@ -63,10 +62,7 @@ where
     }
 }
 
-async fn serve_one<T>(mut channel: Channel<T>, mut hello: Hello, agent: Rc<Agent>)
-where
-    T: AsyncRead + AsyncWrite + Unpin,
-{
+async fn serve_one(mut channel: Channel<Stream>, mut hello: Hello, agent: Rc<Agent>) {
     while converse(&mut channel, hello, &agent).await.is_ok() {
         match channel.hello().await {
             Ok(next) => hello = next,

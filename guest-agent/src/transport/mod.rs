@@ -2,28 +2,30 @@
 
 mod listener;
 mod port;
+mod stream;
 mod virtio;
 mod vsock;
 
 use std::io;
 use std::rc::Rc;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-
 use crate::agent::Agent;
 use crate::channel::{Channel, Hello};
 use crate::grpc;
 use crate::routes;
+
+use stream::Stream;
 
 pub use listener::{serve_unix, serve_vsock};
 pub use virtio::serve_port;
 
 /// Answers a hello and serves until the conversation ends. What was started in it without `keep` has
 /// been killed then.
-async fn converse<T>(channel: &mut Channel<T>, hello: Hello, agent: &Rc<Agent>) -> io::Result<()>
-where
-    T: AsyncRead + AsyncWrite + Unpin,
-{
+async fn converse(
+    channel: &mut Channel<Stream>,
+    hello: Hello,
+    agent: &Rc<Agent>,
+) -> io::Result<()> {
     channel.answer(&agent.answer(&hello)).await?;
     agent.begin_conversation(hello.generation);
     let route = {

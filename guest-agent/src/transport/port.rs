@@ -28,7 +28,11 @@ pub struct Port {
 impl Port {
     /// `file` must have been opened O_NONBLOCK.
     pub fn new(file: File) -> Port {
-        Port { ready: None, gather: Vec::new(), file: Arc::new(file) }
+        Port {
+            ready: None,
+            gather: Vec::new(),
+            file: Arc::new(file),
+        }
     }
 
     /// Waits until a host is connected, and forgets the hang-up of the one before.
@@ -48,19 +52,28 @@ impl Port {
     /// Forgets a hang-up that came before the hello just read.
     pub fn register(&mut self) -> io::Result<()> {
         self.ready = None;
-        self.ready = Some(watch(self.file.clone(), Interest::READABLE | Interest::WRITABLE)?);
+        self.ready = Some(watch(
+            self.file.clone(),
+            Interest::READABLE | Interest::WRITABLE,
+        )?);
         Ok(())
     }
 
     fn hung_up(&self) -> bool {
-        let mut poll = libc::pollfd { fd: self.file.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let mut poll = libc::pollfd {
+            fd: self.file.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
         // SAFETY: one valid pollfd.
         unsafe { libc::poll(&mut poll, 1, 0) };
         poll.revents & libc::POLLHUP != 0
     }
 
     fn ready(&self) -> io::Result<&AsyncFd<Arc<File>>> {
-        self.ready.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.ready
+            .as_ref()
+            .ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
@@ -111,7 +124,8 @@ impl AsyncWrite for Port {
         loop {
             let mut guard = ready!(ready.poll_write_ready(cx))?;
             // SAFETY: the descriptor is open and the slice valid.
-            let count = unsafe { libc::write(port.file.as_raw_fd(), data.as_ptr().cast(), data.len()) };
+            let count =
+                unsafe { libc::write(port.file.as_raw_fd(), data.as_ptr().cast(), data.len()) };
             if count >= 0 {
                 return Poll::Ready(Ok(count as usize));
             }

@@ -9,25 +9,33 @@ use std::time::Duration;
 
 use super::converse;
 use super::port::Port;
+use super::stream::Stream;
 use crate::agent::Agent;
 use crate::channel::{Channel, KEY_LEN};
 
 const NAME: &str = "coppice.agent";
 
 pub async fn serve_port(agent: Rc<Agent>, key: [u8; KEY_LEN]) -> io::Result<()> {
-    let mut channel = Channel::new(Port::new(open().await), key);
+    let mut channel = Channel::new(Stream::Port(Port::new(open().await)), key);
     loop {
-        channel.get_mut().connected().await?;
+        port(&mut channel).connected().await?;
         let hello = match channel.hello().await {
             Ok(hello) => hello,
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => continue,
             Err(error) => return Err(error),
         };
-        channel.get_mut().register()?;
+        port(&mut channel).register()?;
         if converse(&mut channel, hello, &agent).await.is_err() {
             // The host went away before it had its answer; the next one sends a hello of its own.
             tokio::task::yield_now().await;
         }
+    }
+}
+
+fn port(channel: &mut Channel<Stream>) -> &mut Port {
+    match channel.get_mut() {
+        Stream::Port(port) => port,
+        Stream::Socket(_) => unreachable!("made from a port above"),
     }
 }
 
@@ -36,7 +44,11 @@ async fn open() -> File {
     let mut pause = Duration::from_millis(1);
     loop {
         if let Some(path) = find() {
-            let options = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).clone();
+            let options = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .custom_flags(libc::O_NONBLOCK)
+                .clone();
             if let Ok(file) = options.open(path) {
                 return file;
             }
@@ -47,8 +59,11 @@ async fn open() -> File {
 }
 
 fn find() -> Option<PathBuf> {
-    fs::read_dir("/sys/class/virtio-ports").ok()?.flatten().find_map(|entry| {
-        let name = fs::read_to_string(entry.path().join("name")).ok()?;
-        (name.trim_end() == NAME).then(|| PathBuf::from("/dev").join(entry.file_name()))
-    })
+    fs::read_dir("/sys/class/virtio-ports")
+        .ok()?
+        .flatten()
+        .find_map(|entry| {
+            let name = fs::read_to_string(entry.path().join("name")).ok()?;
+            (name.trim_end() == NAME).then(|| PathBuf::from("/dev").join(entry.file_name()))
+        })
 }

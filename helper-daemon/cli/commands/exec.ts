@@ -66,7 +66,7 @@ async function runExec(spec: CommandSpec, invocation: Invocation, context: CliCo
     const exit = await runCommand(stream, wantsInput, context);
     return finish(exit, invocation, context);
   } catch (error) {
-    throw explainDaemonError(error, spec, input);
+    throw await explainDaemonError(error, spec, 'process_open', input);
   } finally {
     client.close();
   }

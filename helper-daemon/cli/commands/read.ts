@@ -48,7 +48,7 @@ async function runRead(spec: CommandSpec, invocation: Invocation, context: CliCo
     return exitCodes.ok;
   } catch (error) {
     if (context.signal.aborted) return exitCodes.signalBase + 2;
-    throw explainDaemonError(error, spec, input);
+    throw await explainDaemonError(error, spec, 'file_download', input);
   } finally {
     client.close();
   }

@@ -64,7 +64,7 @@ async function runThrowAway(spec: CommandSpec, invocation: Invocation, context: 
         progress.stop();
       }
     } catch (error) {
-      throw explainDaemonError(error, spec, machine);
+      throw await explainDaemonError(error, spec, 'workspace_create', machine);
     }
     created = true;
     return await useMachine(spec, client, name, { copiesIn, copiesOut }, invocation, context);
@@ -115,7 +115,7 @@ async function runIn(
     const { ticket } = await client.call('process_open', input);
     return await runCommand(await client.openStream(ticket), wantsInput, context);
   } catch (error) {
-    throw explainDaemonError(error, spec, input);
+    throw await explainDaemonError(error, spec, 'process_open', input);
   }
 }
 

@@ -65,7 +65,7 @@ async function runShell(spec: CommandSpec, invocation: Invocation, context: CliC
       const { ticket } = await client.call('process_open', input);
       return await useTerminal(client, machine, ticket, terminal, context, undefined);
     } catch (error) {
-      throw explainDaemonError(error, spec, input);
+      throw await explainDaemonError(error, spec, 'process_open', input);
     }
   } finally {
     client.close();

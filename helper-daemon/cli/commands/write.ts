@@ -49,7 +49,7 @@ async function runWrite(spec: CommandSpec, invocation: Invocation, context: CliC
     return exitCodes.ok;
   } catch (error) {
     if (context.signal.aborted) return exitCodes.signalBase + 2;
-    throw explainDaemonError(error, spec, input);
+    throw await explainDaemonError(error, spec, 'file_upload', input);
   } finally {
     client.close();
   }

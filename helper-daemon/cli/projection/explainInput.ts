@@ -1,5 +1,6 @@
 /** What zod (here) or the daemon says about an input, as one sentence that names the flag. */
 import { CoppiceError } from '../../../protocol/errors.ts';
+import type { OperationName } from '../../../protocol/operations.ts';
 import type { CommandSpec } from '../commandSpec.ts';
 import { UsageError } from '../failure.ts';
 import { longName } from '../program.ts';
@@ -33,16 +34,24 @@ export function usageErrorFor(
   return new UsageError(`${named}${inside} ${ruleOf(issue, value)}${shown}.`, next);
 }
 
-/** A daemon's `invalid_input` in the words of the command line; other errors as they are. */
-export function explainDaemonError(
+/**
+ * A daemon's `invalid_input` in the words of the command line; other errors as they are. Commands that
+ * start without the schemas learn only here what was wrong.
+ */
+export async function explainDaemonError(
   error: unknown,
   spec: CommandSpec,
+  operation: OperationName,
   input: Readonly<Record<string, unknown>>,
-): unknown {
+): Promise<unknown> {
   if (!(error instanceof CoppiceError) || error.code !== 'invalid_input') return error;
+  const { operations } = await import('../../../protocol/operations.ts');
+  const checked = operations[operation].input.safeParse(input);
+  if (!checked.success) return usageErrorFor(spec, checked.error.issues, input);
   const issues = error.details?.['issues'];
-  if (!Array.isArray(issues) || issues.length === 0) return error;
-  return usageErrorFor(spec, issues as InputIssue[], input);
+  return Array.isArray(issues) && issues.length > 0
+    ? usageErrorFor(spec, issues as InputIssue[], input)
+    : error;
 }
 
 function nameOf(spec: CommandSpec, field: string): string {

@@ -92,7 +92,7 @@ async function runOperation(
     else context.print(renderOutput(name, output, { ...context.rendering(), input }));
     return exitCodes.ok;
   } catch (error) {
-    throw explainDaemonError(error, spec, input);
+    throw await explainDaemonError(error, spec, operation.name as OperationName, input);
   } finally {
     progress?.stop();
     client.close();

@@ -13,7 +13,7 @@ const frameMs = 90;
 /** Quick calls should not flicker. */
 const silentMs = 150;
 /** A log needs to hear only of what takes long. */
-const silentPlainMs = 1500;
+const silentPlainMs = 3000;
 
 export const noProgress: Progress = { update: () => undefined, stop: () => undefined };
 
@@ -55,21 +55,26 @@ function renewingLine(first: string, stream: NodeJS.WriteStream): Progress {
 
 /** A line per new message, and at most one per ten per cent: what a CI log should hold. */
 function plainLines(first: string, stream: NodeJS.WriteStream): Progress {
-  let last = '';
-  let lastTenth = -1;
-  const say = (message: string, fraction?: number): void => {
-    const tenth = fraction === undefined ? -1 : Math.floor(fraction * 10);
-    const repeated = message === last && tenth <= lastTenth;
-    if (repeated) return;
-    last = message;
-    lastTenth = tenth;
-    stream.write(`${message}${tenth <= 0 ? '' : ` ${String(tenth * 10)} %`}\n`);
+  let current = first;
+  let tenth = -1;
+  let said = '';
+  let talking = false;
+  const say = (): void => {
+    const line = `${current}${tenth <= 0 ? '' : ` ${String(tenth * 10)} %`}`;
+    if (line !== said) stream.write(`${line}\n`);
+    said = line;
   };
-  const timer = setTimeout(() => say(first), silentPlainMs);
+  const timer = setTimeout(() => {
+    talking = true;
+    say();
+  }, silentPlainMs);
   return {
     update(message, fraction) {
-      clearTimeout(timer);
-      say(message, fraction);
+      const now = fraction === undefined ? -1 : Math.floor(fraction * 10);
+      if (message === current && now <= tenth) return;
+      current = message;
+      tenth = now;
+      if (talking) say();
     },
     stop: () => clearTimeout(timer),
   };

@@ -45,8 +45,9 @@ export function panicLine(consoleText: string): string | undefined {
 }
 
 function exitText(exit: EndFacts['exit']): string {
-  if (exit === undefined)
-    {return 'disappeared; another daemon started it, so its exit status is unknown';}
+  if (exit === undefined) {
+    return 'disappeared; another daemon started it, so its exit status is unknown';
+  }
   if (exit.signal !== null) return `was ended by ${exit.signal}`;
   return `ended by itself with exit code ${String(exit.code)}`;
 }

@@ -221,8 +221,9 @@ function untilUp(identity: MachineIdentity, timeoutMs: number): () => boolean {
 }
 
 function bootFailed(error: unknown, stderr: string): CoppiceError {
-  if (error instanceof CoppiceError && error.code !== 'internal' && error.code !== 'timeout')
-    {return error;}
+  if (error instanceof CoppiceError && error.code !== 'internal' && error.code !== 'timeout') {
+    return error;
+  }
   const why = stderr.trim() === '' ? asCoppiceError(error).message : stderr.trim();
   return new CoppiceError(
     {

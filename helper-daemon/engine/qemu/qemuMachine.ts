@@ -22,6 +22,8 @@ const quitMs = 3_000;
 const killMs = 30_000;
 /** How often a machine that ran out of disk space tries again. */
 const resumeMs = 5_000;
+/** How long it must then run before it counts as running again. */
+const settleMs = 500;
 
 export interface QemuMachineParts {
   readonly identity: MachineIdentity;
@@ -150,10 +152,18 @@ class QemuMachine implements Machine {
     } else if (event === 'BLOCK_IO_ERROR' && data['action'] === 'stop') {
       this.#setBlocked(data['nospace'] === true ? 'host_disk_full' : 'disk_error');
     } else if (event === 'RESUME') {
-      this.#setBlocked(undefined);
+      this.#onResumed();
     } else if (event === 'VSERPORT_CHANGE') {
       this.#tell({ type: 'channel', open: data['open'] === true });
     }
+  }
+
+  /** A machine that only tries again stops at once if there is still no room: that is no change. */
+  #onResumed(): void {
+    if (this.#blocked === undefined) return;
+    clearTimeout(this.#resumeTimer);
+    this.#resumeTimer = setTimeout(() => this.#setBlocked(undefined), settleMs);
+    this.#resumeTimer.unref();
   }
 
   /** What happened while nobody was connected: the guest may have left, or a pause was never undone. */

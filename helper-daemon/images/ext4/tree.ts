@@ -90,7 +90,7 @@ export function makeTree(onRemoved: (node: TreeNode) => void): Tree {
       } else if (found.node.kind === 'symlink') {
         hops += 1;
         if (hops > maxLinkHops)
-          throw imageInvalid(`The path ${path} runs through a loop of symbolic links.`);
+          {throw imageInvalid(`The path ${path} runs through a loop of symbolic links.`);}
         const target = (found.node.target as Buffer).toString('utf8');
         if (target.startsWith('/')) trail.length = 1;
         pending.push(...linkComponents(target).reverse());
@@ -155,7 +155,7 @@ export function makeTree(onRemoved: (node: TreeNode) => void): Tree {
     addNode(path, node, layer) {
       const place = parentOf(path, layer, true);
       if (place === undefined)
-        throw imageInvalid(`The archive wants to replace its own root by a ${node.kind}.`);
+        {throw imageInvalid(`The archive wants to replace its own root by a ${node.kind}.`);}
       remove(place.parent, place.base);
       put(place.parent, place.base, { ...node, links: 0 }, layer);
     },
@@ -166,7 +166,7 @@ export function makeTree(onRemoved: (node: TreeNode) => void): Tree {
       }
       const place = parentOf(path, layer, true);
       if (place === undefined)
-        throw imageInvalid('The archive wants to replace its own root by a link.');
+        {throw imageInvalid('The archive wants to replace its own root by a link.');}
       if (place.parent.children?.get(place.base)?.node === node) return;
       remove(place.parent, place.base);
       put(place.parent, place.base, node, layer);
@@ -205,7 +205,7 @@ function directory(attributes: Attributes): TreeNode {
 export function components(path: string): string[] {
   const parts = path.split('/').filter((part) => part !== '' && part !== '.');
   if (parts.includes('..'))
-    throw imageInvalid(`The archive holds a path that leaves it: ${path.slice(0, 200)}`);
+    {throw imageInvalid(`The archive holds a path that leaves it: ${path.slice(0, 200)}`);}
   checkComponents(parts, path);
   return parts;
 }

@@ -114,7 +114,7 @@ async function readVolume(file: FileHandle): Promise<Volume> {
     if (uninit(group) && hasSuperblockCopy(index)) {
       const first = index * blocksPerGroup;
       for (let n = 0; n < 1 + descriptorBlocks + reservedDescriptorBlocks; n += 1)
-        mark(first + n, true);
+        {mark(first + n, true);}
     }
     mark(group.blockBitmapAt, true);
     mark(group.inodeBitmapAt, true);
@@ -146,7 +146,7 @@ async function readVolume(file: FileHandle): Promise<Volume> {
         if (next >= blockCount) throw new VolumeFull();
         const start = next;
         while (next < blockCount && next - start < Math.min(missing, maxRun) && !used(next))
-          next += 1;
+          {next += 1;}
         extents.push({ start, count: next - start });
         missing -= next - start;
       }

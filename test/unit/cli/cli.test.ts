@@ -130,16 +130,16 @@ describe('coppice exec', () => {
           throw new CoppiceError({
             code: 'invalid_input',
             message: 'Bad input.',
-            details: { issues: [{ path: ['workdir'], message: 'must be absolute (start with "/")' }] },
+            details: { issues: [{ path: ['workdir'], message: 'must be a directory' }] },
           });
         },
       },
     });
-    const { child, done } = startCli(daemon.socketPath, 'exec', 'demo', '-w', 'tmp', '--', 'pwd');
+    const { child, done } = startCli(daemon.socketPath, 'exec', 'demo', '-w', '/tmp', '--', 'pwd');
     child.stdin.end();
     const { code, stderr } = await done;
     expect(code).toBe(2);
-    expect(stderr).toBe('error: --workdir must be absolute (start with "/") (got "tmp").\nnext:  See coppice exec --help.\n');
+    expect(stderr).toBe('error: --workdir must be a directory (got "/tmp").\nnext:  See coppice exec --help.\n');
   });
 });
 

@@ -1,9 +1,11 @@
 import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { importImage, type ImportOptions } from '../../../helper-daemon/images/importImage.ts';
 import type { ImageResult } from '../../../helper-daemon/images/imageManifest.ts';
+import { makeDisk } from '../../../helper-daemon/images/makeDisk.ts';
 import { run } from '../../../helper-daemon/system/run.ts';
 import { minimalRoot, sha256, tar, tempDirectory, viewDisk, type TarItem } from './fixtures.ts';
 
@@ -128,6 +130,25 @@ describe('importing a root file system', () => {
     });
     expect(stdout).toMatch(/Reserved GDT blocks: +1\d\d/);
     expect(stdout).not.toContain('sparse_super2');
+  });
+
+  it('makes the file system larger until the content fits', async () => {
+    const bytes = await tar([
+      ...minimalRoot,
+      { name: 'large', content: Buffer.alloc(40 * 1024 ** 2, 'x') },
+    ]);
+    const output = join(dir.path, 'grown.qcow2');
+    const { virtualSize } = await makeDisk({
+      layers: [{ open: () => Readable.from([bytes]), whiteouts: false }],
+      workDir: dir.path,
+      output,
+      seed: 'x',
+      epoch: 0,
+      maxBytes: 1024 ** 3,
+      firstSize: 64 * 1024 ** 2,
+    });
+    expect(virtualSize).toBe(256 * 1024 ** 2);
+    expect(await (await viewDisk(output)).stat('/large')).toMatch(/Size: 41943040/);
   });
 
   it.each([

@@ -1,6 +1,6 @@
 /** Boots machines for engine tests: a run directory of its own each, and nothing left afterwards. */
 import { randomBytes, randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import type {
@@ -27,6 +27,8 @@ export interface TestBed {
   spec(changes?: Partial<MachineSpec>): MachineSpec;
   launch(changes?: Partial<MachineSpec>): Promise<TestMachine>;
   link(machine: Machine, key: string): GuestLink;
+  /** Lets machines that run under an account of their own pass through the directories of the test. */
+  openToAccounts(...others: readonly string[]): void;
   dispose(): Promise<void>;
 }
 
@@ -84,6 +86,9 @@ export async function openTestBed(
       const machine = await engine.launch(made, (identity) => recorded.set(made.runId, identity));
       const key = made.kernelParameters['coppice.key'] ?? '00'.repeat(32);
       return { machine, spec: made, key, link: link(machine, key) };
+    },
+    openToAccounts(...others) {
+      for (const one of [directory, ...others]) chmodSync(one, 0o755);
     },
     async dispose() {
       for (const one of links) one.close();

@@ -32,9 +32,11 @@ export async function runInExtensionHost(say: (line: string) => void): Promise<S
   const pump = followFile(output, say);
   try {
     server = await startVscodeServer(bed, root, {
-      COPPICE_SUITE_OUTPUT: output,
-      COPPICE_SUITE_RESULT: result,
-      COPPICE_SUITE_MAIN: suiteMain,
+      suiteEnv: {
+        COPPICE_SUITE_OUTPUT: output,
+        COPPICE_SUITE_RESULT: result,
+        COPPICE_SUITE_MAIN: suiteMain,
+      },
     });
     browser = await startBrowser(root);
     await openWithSuite(browser, server, root, suiteMain);

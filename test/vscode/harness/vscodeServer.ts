@@ -30,23 +30,28 @@ export async function installVsix(bed: Bed, root: HermeticRoot, vsix: string): P
   if (!stdout.includes('successfully installed')) throw new Error(`Not installed: ${stdout}`);
 }
 
+export interface VscodeServerOptions {
+  /** Lets the server run a mocha suite, with these variables. */
+  readonly suiteEnv?: Readonly<Record<string, string>>;
+}
+
 export async function startVscodeServer(
   bed: Bed,
   root: HermeticRoot,
-  extraEnv: Readonly<Record<string, string>> = {},
+  { suiteEnv }: VscodeServerOptions = {},
 ): Promise<VscodeServer> {
   const logFile = path.join(root.folder, 'server.log');
   const log = openSync(logFile, 'w');
   const args = [
     bed.serverMain,
     ...['--host', '127.0.0.1', '--port', '0', '--without-connection-token'],
-    // Without it a built VS Code ignores the page's request to run a test suite.
-    '--enable-smoke-test-driver',
+    // Without it a built VS Code ignores the page's request to run a suite; with it no notification pops up.
+    ...(suiteEnv === undefined ? [] : ['--enable-smoke-test-driver']),
     ...['--disable-workspace-trust', '--reconnection-grace-time', '5'],
     ...folders(root),
   ];
   const child = spawn(process.execPath, args, {
-    env: { ...root.env, ...extraEnv },
+    env: { ...root.env, ...suiteEnv },
     stdio: ['ignore', log, log],
     // A process group of its own, ended as one: the extension host outlives a signal to the server alone.
     detached: true,

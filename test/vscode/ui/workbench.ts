@@ -19,10 +19,12 @@ export interface Workbench {
   answer(text: string): Promise<void>;
   /** Presses a button of the modal dialog that is open. */
   confirm(label: string): Promise<void>;
-  /** Runs a command from the palette. */
-  command(title: string): Promise<void>;
+  /** A notification that has popped up. */
+  notification(text: string): Locator;
   /** The text of the active terminal, as rendered. */
   terminal(): Locator;
+  /** Chooses one of several terminals; VS Code adds one of its own when it restores the panel. */
+  selectTerminal(name: string): Promise<void>;
   typeInTerminal(line: string): Promise<void>;
   screenshot(name: string): Promise<void>;
 }
@@ -35,7 +37,13 @@ export function workbench(page: Page): Workbench {
     page,
     terminal: () => terminal,
     async openView(title) {
-      await page.locator(`.activitybar [aria-label^="${title}"]`).first().click();
+      const item = page.locator('.activitybar .action-item', {
+        has: page.locator(`[aria-label^="${title}"]`),
+      });
+      await item.waitFor();
+      // A click on the view that is open would close it.
+      const open = /\bchecked\b/.test((await item.getAttribute('class')) ?? '');
+      if (!open) await item.click();
     },
     row: (text) => page.locator('.sidebar .monaco-list-row', { hasText: text }),
     async rowAction(row, label) {
@@ -53,13 +61,10 @@ export function workbench(page: Page): Workbench {
     async confirm(label) {
       await page.locator('.monaco-dialog-box .monaco-button', { hasText: label }).first().click();
     },
-    async command(title) {
-      await page.keyboard.press('F1');
-      await quickInput.locator('input.input').fill(`>${title}`);
-      const name = title.replace(/^.*: /, '');
-      const row = quickInput.locator('.monaco-list-row.focused', { hasText: name });
-      await row.first().waitFor();
-      await page.keyboard.press('Enter');
+    notification: (text) => page.locator('.notification-toast', { hasText: text }),
+    async selectTerminal(name) {
+      const tabs = page.locator('.terminal-tabs-entry, .single-terminal-tab', { hasText: name });
+      await tabs.filter({ visible: true }).first().click();
     },
     async typeInTerminal(line) {
       await page.locator('.terminal-wrapper.active .xterm-screen').click();

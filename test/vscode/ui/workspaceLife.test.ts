@@ -30,7 +30,7 @@ describe('a workspace from first click to last, in a real VS Code', () => {
   });
 
   step('creating asks for an image and a name and shows the machine running', async () => {
-    const { page, pick, answer, row, screenshot } = vscode.workbench;
+    const { page, pick, answer, row, notification, screenshot } = vscode.workbench;
     await page.locator('.welcome-view .monaco-button', { hasText: 'Create Workspace' }).click();
     await page.locator('.quick-input-widget .monaco-list-row').first().waitFor();
     await screenshot('2-choose-image');
@@ -41,7 +41,7 @@ describe('a workspace from first click to last, in a real VS Code', () => {
     await row(name).waitFor();
     await screenshot('4-creating');
     await row(name).locator('.codicon-vm-running').waitFor({ timeout: 150_000 });
-    await page.locator('.notification-list-item', { hasText: `${name} is up` }).waitFor();
+    await notification(`${name} is up`).waitFor();
     await screenshot('5-running');
   });
 
@@ -75,12 +75,12 @@ describe('a workspace from first click to last, in a real VS Code', () => {
   });
 
   step('a reloaded window has the same shell again', async () => {
-    const { terminal, typeInTerminal, screenshot } = vscode.workbench;
+    const { terminal, selectTerminal, typeInTerminal, screenshot } = vscode.workbench;
     await typeInTerminal('survivor=yes; clear');
     await vscode.reload();
     await vscode.workbench.openView('Coppice');
     await vscode.workbench.row(name).waitFor();
-    await vscode.workbench.command('Terminal: Focus Terminal');
+    await selectTerminal(name);
     await typeInTerminal('echo survivor-is-$survivor');
     await terminal().filter({ hasText: 'survivor-is-yes' }).waitFor();
     await screenshot('7-after-reload');
