@@ -4,7 +4,7 @@ import * as vscode from 'vscode';
 import { connectDaemon, daemonSocket } from '../helper-daemon/client/startDaemon.ts';
 import type { CoppiceApi } from './api.ts';
 import { registerCommands } from './commands/registerCommands.ts';
-import { consoleDocuments } from './documents/consoleDocuments.ts';
+import { readOnlyDocuments } from './documents/readOnlyDocuments.ts';
 import { daemonConnection, type ConnectionState } from './helper/connection.ts';
 import { daemonProgram } from './helper/daemonProgram.ts';
 import { eventFeed } from './helper/eventFeed.ts';
@@ -51,9 +51,9 @@ export function buildContainer(context: vscode.ExtensionContext): CoppiceApi {
     log: (message) => log.info(message),
   });
 
-  const consoles = consoleDocuments(daemon);
+  const documents = readOnlyDocuments(daemon);
   const terminals = machineTerminals(daemon, savedShells(context.workspaceState), log);
-  const services: Services = { daemon, workspaces, consoles, terminals, log };
+  const services: Services = { daemon, workspaces, documents, terminals, log };
   const tree = workspacesTree(daemon, workspaces);
   modelListeners.push((change) => tree.onModelChange(change));
   stateListeners.push((state) => tree.onConnectionState(state));
@@ -68,7 +68,7 @@ export function buildContainer(context: vscode.ExtensionContext): CoppiceApi {
     log,
     changed,
     daemon,
-    consoles,
+    documents,
     terminals,
     tree,
     settings,

@@ -2,7 +2,7 @@
  * Measures the promises of the design beside their raw baselines, in one run, samples in turns. Prints a
  * table and writes bench-results/<time>.json. Asserts nothing: the machine is noisy.
  *
- *   npm run bench [-- --quick]
+ *   npm run bench [-- --quick] [--no-build]
  */
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -25,7 +25,13 @@ import type { Comparison } from '../test/bench/samples.ts';
 import { buildAll } from './build.ts';
 import { buildAssets } from './buildAssets.ts';
 
-const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false } } });
+const { values } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    /** Measure what is built already. */
+    'no-build': { type: 'boolean', default: false },
+  },
+});
 const rounds = values.quick
   ? { boot: 3, exec: 30, transfer: 2, transferBytes: 64 * 1024 ** 2, list: 20 }
   : { boot: 9, exec: 200, transfer: 5, transferBytes: 256 * 1024 ** 2, list: 100 };
@@ -33,8 +39,10 @@ const rounds = values.quick
 async function main(): Promise<void> {
   const progress = startProgress('Preparing');
   const say = (text: string): void => progress.update(text);
-  await buildAll(['coppice', 'coppiced']);
-  await buildAssets({ images: ['debian-dev'] });
+  if (!values['no-build']) {
+    await buildAll(['coppice', 'coppiced']);
+    await buildAssets({ images: ['debian-dev'] });
+  }
   const results: Comparison[] = await measureKnown(say, rounds.list);
   const home = benchHome();
   try {

@@ -83,7 +83,9 @@ async function main(): Promise<void> {
     },
   });
   const interrupted = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => interrupted.abort());
+  // Not `once`: execa would find no listener left, take the signal for fatal and end the process before the
+  // builds have cleaned up.
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => interrupted.abort());
   const display = progressDisplay();
   try {
     await buildAssets({

@@ -37,7 +37,6 @@ export function machinePty(options: MachinePtyOptions): vscode.Pseudoterminal {
   let stream: ByteStream | undefined;
   /** Typed while there was no stream: before the shell started, or while a connection is made again. */
   let typedAhead = '';
-  let exitCode: number | undefined;
   let phase: 'live' | 'over' | 'closed' = 'live';
 
   /** Follows the shell until it ends. @throws CoppiceError when the connection does first */
@@ -102,7 +101,6 @@ export function machinePty(options: MachinePtyOptions): vscode.Pseudoterminal {
 
   function ended(result: ExitResult): void {
     options.onEnded(jobId);
-    exitCode = result.exit_code;
     if (result.exit_code === 0) {
       close.fire(0);
       return;
@@ -136,7 +134,8 @@ export function machinePty(options: MachinePtyOptions): vscode.Pseudoterminal {
       stream?.control({ resize: size });
     },
     handleInput(text) {
-      if (phase === 'over') close.fire(exitCode ?? 0);
+      // Zero whatever happened: what happened was said, and VS Code would only say it again.
+      if (phase === 'over') close.fire(0);
       else if (stream === undefined) typedAhead += text;
       else void stream.write(encoder.encode(text));
     },

@@ -20,17 +20,32 @@ struct Session {
 impl Session {
     async fn open(client: &mut Client, first: Input) -> Session {
         let (input, receiver) = mpsc::channel(8);
-        input.send(ProcessInput { input: Some(first) }).await.unwrap();
-        let output = client.process.open(ReceiverStream::new(receiver)).await.unwrap().into_inner();
+        input
+            .send(ProcessInput { input: Some(first) })
+            .await
+            .unwrap();
+        let output = client
+            .process
+            .open(ReceiverStream::new(receiver))
+            .await
+            .unwrap()
+            .into_inner();
         Session { input, output }
     }
 
     async fn send(&self, input: Input) {
-        self.input.send(ProcessInput { input: Some(input) }).await.unwrap();
+        self.input
+            .send(ProcessInput { input: Some(input) })
+            .await
+            .unwrap();
     }
 
     async fn next(&mut self) -> Option<Output> {
-        self.output.message().await.unwrap().map(|message| message.output.unwrap())
+        self.output
+            .message()
+            .await
+            .unwrap()
+            .map(|message| message.output.unwrap())
     }
 
     async fn started(&mut self) -> Started {
@@ -66,12 +81,23 @@ impl Session {
 async fn exec_returns_both_streams_and_the_code() {
     let agent = Agent::start();
     let mut client = agent.connect().await;
-    let response = client.exec(shell("echo out; echo err >&2; exit 3")).await.unwrap();
+    let response = client
+        .exec(shell("echo out; echo err >&2; exit 3"))
+        .await
+        .unwrap();
     let exited = response.exited.unwrap();
-    assert_eq!((exited.exit_code, exited.signal, exited.timed_out), (Some(3), None, false));
+    assert_eq!(
+        (exited.exit_code, exited.signal, exited.timed_out),
+        (Some(3), None, false)
+    );
     assert_eq!(&response.stdout.unwrap().head[..], b"out\n");
     assert_eq!(&response.stderr.unwrap().head[..], b"err\n");
-    let killed = client.exec(shell("kill -TERM $$")).await.unwrap().exited.unwrap();
+    let killed = client
+        .exec(shell("kill -TERM $$"))
+        .await
+        .unwrap()
+        .exited
+        .unwrap();
     assert_eq!((killed.exit_code, killed.signal), (None, Some(15)));
 }
 
@@ -80,7 +106,10 @@ async fn input_reaches_the_process_and_ends() {
     let agent = Agent::start();
     let mut client = agent.connect().await;
     let input = vec![b'x'; 1 << 20];
-    let request = ExecRequest { spec: Some(shell("wc -c")), input: input.into() };
+    let request = ExecRequest {
+        spec: Some(shell("wc -c")),
+        input: input.into(),
+    };
     let response = client.process.exec(request).await.unwrap().into_inner();
     assert_eq!(&response.stdout.unwrap().head[..], b"1048576\n");
 }
@@ -89,15 +118,43 @@ async fn input_reaches_the_process_and_ends() {
 async fn what_did_not_start_says_why() {
     let agent = Agent::start();
     let mut client = agent.connect().await;
-    let argv = |program: &str| ProcessSpec { argv: vec![program.into()], ..Default::default() };
+    let argv = |program: &str| ProcessSpec {
+        argv: vec![program.into()],
+        ..Default::default()
+    };
     let cases = [
         (argv("/no/such/program"), Code::NotFound, "not_found"),
         (argv("no-such-program"), Code::NotFound, "not_found"),
         (argv("/etc/passwd"), Code::PermissionDenied, "permission"),
-        (ProcessSpec { cwd: "/no/such".into(), ..shell("true") }, Code::NotFound, "not_found"),
-        (ProcessSpec { user: "no-such".into(), ..shell("true") }, Code::NotFound, "user_unknown"),
-        (ProcessSpec { keep: true, ..shell("true") }, Code::InvalidArgument, ""),
-        (shell(&"x".repeat((1 << 20) + 1)), Code::InvalidArgument, "too_large"),
+        (
+            ProcessSpec {
+                cwd: "/no/such".into(),
+                ..shell("true")
+            },
+            Code::NotFound,
+            "not_found",
+        ),
+        (
+            ProcessSpec {
+                user: "no-such".into(),
+                ..shell("true")
+            },
+            Code::NotFound,
+            "user_unknown",
+        ),
+        (
+            ProcessSpec {
+                keep: true,
+                ..shell("true")
+            },
+            Code::InvalidArgument,
+            "",
+        ),
+        (
+            shell(&"x".repeat((1 << 20) + 1)),
+            Code::InvalidArgument,
+            "too_large",
+        ),
     ];
     for (spec, code, expected) in cases {
         let shown = format!("{spec:.100?}");
@@ -119,7 +176,10 @@ async fn a_command_longer_than_an_argument_runs() {
 async fn a_gibibyte_is_counted_and_its_ends_are_kept() {
     let agent = Agent::start();
     let mut client = agent.connect().await;
-    let response = client.exec(shell("yes | head -c 1073741824; echo end")).await.unwrap();
+    let response = client
+        .exec(shell("yes | head -c 1073741824; echo end"))
+        .await
+        .unwrap();
     let stdout = response.stdout.unwrap();
     assert_eq!(stdout.total_bytes, (1 << 30) + 4);
     assert_eq!((stdout.head.len(), stdout.tail.len()), (131_072, 131_072));
@@ -130,7 +190,8 @@ async fn a_gibibyte_is_counted_and_its_ends_are_kept() {
 async fn a_stream_is_complete_and_the_agent_stays_small() {
     let agent = Agent::start();
     let mut client = agent.connect().await;
-    let mut session = Session::open(&mut client, Input::Start(shell("yes | head -c 268435456"))).await;
+    let mut session =
+        Session::open(&mut client, Input::Start(shell("yes | head -c 268435456"))).await;
     session.started().await;
     let mut total = 0;
     let exited = loop {
@@ -149,7 +210,10 @@ async fn a_stream_is_complete_and_the_agent_stays_small() {
     };
     assert_eq!((total, exited.stdout_bytes), (1 << 28, 1 << 28));
     let status = std::fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
     let peak: u64 = peak.trim().trim_end_matches(" kB").trim().parse().unwrap();
     assert!(peak < 64 << 10, "{peak} kB");
 }
@@ -159,7 +223,10 @@ async fn a_timeout_ends_the_whole_tree() {
     let agent = Agent::start();
     let mut client = agent.connect().await;
     let command = "sh -c 'sleep 70001 & sleep 70001' & sleep 70001";
-    let spec = ProcessSpec { timeout_ms: 300, ..shell(command) };
+    let spec = ProcessSpec {
+        timeout_ms: 300,
+        ..shell(command)
+    };
     let exited = client.exec(spec).await.unwrap().exited.unwrap();
     assert!(exited.timed_out);
     assert_eq!(exited.signal, Some(9));
@@ -173,7 +240,10 @@ async fn a_detached_grandchild_delays_nothing_and_does_not_survive() {
     let begin = Instant::now();
     // Without cgroups a new session is out of reach.
     let detach = if agent.has_cgroups() { "setsid" } else { "" };
-    let response = client.exec(shell(&format!("{detach} sleep 70002 & echo done"))).await.unwrap();
+    let response = client
+        .exec(shell(&format!("{detach} sleep 70002 & echo done")))
+        .await
+        .unwrap();
     assert_eq!(&response.stdout.unwrap().head[..], b"done\n");
     assert!(begin.elapsed() < Duration::from_secs(3));
     wait_for("the grandchild is gone", || !is_alive("70002")).await;
@@ -201,17 +271,36 @@ async fn a_client_that_goes_takes_its_process_along() {
 async fn a_job_survives_its_connection_and_can_be_attached() {
     let agent = Agent::start();
     let mut client = agent.connect().await;
-    let spec = ProcessSpec { label: "job".into(), ..shell("echo one; read x; echo got $x") };
-    let spec = ProcessSpec { stdin: true, ..spec };
+    let spec = ProcessSpec {
+        label: "job".into(),
+        ..shell("echo one; read x; echo got $x")
+    };
+    let spec = ProcessSpec {
+        stdin: true,
+        ..spec
+    };
     let request = StartRequest { spec: Some(spec) };
-    let id = client.process.start(request).await.unwrap().into_inner().process_id;
+    let id = client
+        .process
+        .start(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .process_id;
     drop(client);
 
     let mut client = agent.connect().await;
-    let get = GetProcessRequest { process_id: id, wait_ms: 5000, ..Default::default() };
+    let get = GetProcessRequest {
+        process_id: id,
+        wait_ms: 5000,
+        ..Default::default()
+    };
     let got = client.process.get(get).await.unwrap().into_inner();
     assert_eq!(&got.stdout.unwrap().head[..], b"one\n");
-    let attach = Attach { process_id: id, ..Default::default() };
+    let attach = Attach {
+        process_id: id,
+        ..Default::default()
+    };
     let mut session = Session::open(&mut client, Input::Attach(attach)).await;
     session.started().await;
     session.until("one\n").await;
@@ -220,26 +309,56 @@ async fn a_job_survives_its_connection_and_can_be_attached() {
     assert_eq!(session.exited().await.exit_code, Some(0));
 
     // Finished: listed, readable from an offset, then forgotten.
-    let list = client.process.list(ListProcessesRequest {}).await.unwrap().into_inner().processes;
-    assert_eq!((list.len(), list[0].label.as_str(), list[0].kept), (1, "job", true));
-    let get = GetProcessRequest { process_id: id, stdout_offset: 4, ..Default::default() };
+    let list = client
+        .process
+        .list(ListProcessesRequest {})
+        .await
+        .unwrap()
+        .into_inner()
+        .processes;
+    assert_eq!(
+        (list.len(), list[0].label.as_str(), list[0].kept),
+        (1, "job", true)
+    );
+    let get = GetProcessRequest {
+        process_id: id,
+        stdout_offset: 4,
+        ..Default::default()
+    };
     let got = client.process.get(get).await.unwrap().into_inner();
     assert_eq!(&got.stdout.unwrap().head[..], b"got two\n");
-    client.process.remove(RemoveProcessRequest { process_id: id }).await.unwrap();
-    let get = GetProcessRequest { process_id: id, ..Default::default() };
+    client
+        .process
+        .remove(RemoveProcessRequest { process_id: id })
+        .await
+        .unwrap();
+    let get = GetProcessRequest {
+        process_id: id,
+        ..Default::default()
+    };
     let status = client.process.get(get).await.unwrap_err();
-    assert_eq!((status.code(), word(&status)), (Code::NotFound, "not_found"));
+    assert_eq!(
+        (status.code(), word(&status)),
+        (Code::NotFound, "not_found")
+    );
 }
 
 #[tokio::test]
 async fn a_kept_process_never_waits_for_its_client() {
     let agent = Agent::start();
     let mut client = agent.connect().await;
-    let spec = ProcessSpec { keep: true, ..shell("yes | head -c 134217728; echo end") };
+    let spec = ProcessSpec {
+        keep: true,
+        ..shell("yes | head -c 134217728; echo end")
+    };
     let mut session = Session::open(&mut client, Input::Start(spec)).await;
     let id = session.started().await.process_id;
     // Nothing is read from the session, and still it ends.
-    let get = GetProcessRequest { process_id: id, wait_ms: 0, ..Default::default() };
+    let get = GetProcessRequest {
+        process_id: id,
+        wait_ms: 0,
+        ..Default::default()
+    };
     let mut ended = false;
     for _ in 0..200 {
         let got = client.process.get(get).await.unwrap().into_inner();
@@ -265,27 +384,42 @@ async fn a_terminal_has_a_size_a_foreground_and_a_memory() {
     let agent = Agent::start();
     let mut client = agent.connect().await;
     let spec = ProcessSpec {
-        terminal: Some(TerminalSize { columns: 100, rows: 30 }),
+        terminal: Some(TerminalSize {
+            columns: 100,
+            rows: 30,
+        }),
         keep: true,
         argv: vec!["/bin/sh".into()],
         ..Default::default()
     };
     let mut session = Session::open(&mut client, Input::Start(spec)).await;
     let id = session.started().await.process_id;
-    session.send(Input::Stdin("stty size; echo $TERM\n".into())).await;
+    session
+        .send(Input::Stdin("stty size; echo $TERM\n".into()))
+        .await;
     let seen = session.until("xterm-256color").await;
     assert!(seen.contains("30 100"), "{seen:?}");
-    session.send(Input::Resize(TerminalSize { columns: 120, rows: 40 })).await;
+    session
+        .send(Input::Resize(TerminalSize {
+            columns: 120,
+            rows: 40,
+        }))
+        .await;
     session.send(Input::Stdin("stty size\n".into())).await;
     session.until("40 120").await;
     // The interrupt goes to the program in the foreground, not to the shell.
-    session.send(Input::Stdin("sleep 70005; echo after=$?\n".into())).await;
+    session
+        .send(Input::Stdin("sleep 70005; echo after=$?\n".into()))
+        .await;
     wait_for("it sleeps", || is_alive("70005")).await;
     session.send(Input::Signal(2)).await;
     wait_for("it was interrupted", || !is_alive("70005")).await;
     drop(session);
 
-    let attach = Attach { process_id: id, ..Default::default() };
+    let attach = Attach {
+        process_id: id,
+        ..Default::default()
+    };
     let mut session = Session::open(&mut client, Input::Attach(attach)).await;
     session.started().await;
     session.until("40 120").await;
@@ -301,10 +435,18 @@ async fn signals_reach_the_tree_or_the_leader() {
     let mut session = Session::open(&mut client, Input::Start(spec)).await;
     let id = session.started().await.process_id;
     session.until("ready").await;
-    let signal = SignalRequest { process_id: id, signal: 10, leader_only: true };
+    let signal = SignalRequest {
+        process_id: id,
+        signal: 10,
+        leader_only: true,
+    };
     client.process.signal(signal).await.unwrap();
     session.until("leader").await;
-    let signal = SignalRequest { process_id: id, signal: 9, leader_only: false };
+    let signal = SignalRequest {
+        process_id: id,
+        signal: 9,
+        leader_only: false,
+    };
     client.process.signal(signal).await.unwrap();
     assert_eq!(session.exited().await.signal, Some(9));
     let status = client.process.signal(signal).await.unwrap_err();
@@ -316,13 +458,26 @@ async fn variables_are_layered_and_checked() {
     let agent = Agent::start();
     let mut client = agent.connect().await;
     let vars = |pairs: &[(&str, &str)]| {
-        pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect()
     };
-    let bad = SetEnvRequest { vars: vars(&[("GOOD", "1"), ("not-good", "1")]) };
-    assert_eq!(client.process.set_env(bad).await.unwrap_err().code(), Code::InvalidArgument);
-    let set = SetEnvRequest { vars: vars(&[("A", "set"), ("B", "set")]) };
+    let bad = SetEnvRequest {
+        vars: vars(&[("GOOD", "1"), ("not-good", "1")]),
+    };
+    assert_eq!(
+        client.process.set_env(bad).await.unwrap_err().code(),
+        Code::InvalidArgument
+    );
+    let set = SetEnvRequest {
+        vars: vars(&[("A", "set"), ("B", "set")]),
+    };
     client.process.set_env(set).await.unwrap();
-    let spec = ProcessSpec { env: vars(&[("B", "spec")]), ..shell("echo $A $B $GOOD $HOME") };
+    let spec = ProcessSpec {
+        env: vars(&[("B", "spec")]),
+        ..shell("echo $A $B $GOOD $HOME")
+    };
     let response = client.exec(spec).await.unwrap();
     assert_eq!(&response.stdout.unwrap().head[..], b"set spec /root\n");
 }
@@ -341,8 +496,17 @@ async fn many_processes_at_once_leave_nothing_behind() {
     }
     tasks.join_all().await;
     let mut client = client;
-    let list = client.process.list(ListProcessesRequest {}).await.unwrap().into_inner();
+    let list = client
+        .process
+        .list(ListProcessesRequest {})
+        .await
+        .unwrap()
+        .into_inner();
     assert!(list.processes.is_empty());
-    let fds = || std::fs::read_dir(format!("/proc/{}/fd", agent.pid())).unwrap().count();
+    let fds = || {
+        std::fs::read_dir(format!("/proc/{}/fd", agent.pid()))
+            .unwrap()
+            .count()
+    };
     wait_for("descriptors are closed", || fds() < 20).await;
 }

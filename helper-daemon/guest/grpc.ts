@@ -103,6 +103,9 @@ function lazily<T>(start: () => AsyncIterableIterator<T>): AsyncIterable<T> {
   return { [Symbol.asyncIterator]: start };
 }
 
+/** What a timer can hold; a longer one would fire at once. */
+const longestTimer = 2 ** 31 - 1;
+
 type Headers = http2.IncomingHttpHeaders & http2.IncomingHttpStatusHeader;
 type Requests =
   readonly MessageInitShape<DescMessage>[] | AsyncIterable<MessageInitShape<DescMessage>>;
@@ -176,9 +179,7 @@ class Call {
           ':path': `/${this.#method.parent.typeName}/${this.#method.name}`,
           'content-type': 'application/grpc',
           te: 'trailers',
-          ...(timeoutMs === undefined
-            ? {}
-            : { 'grpc-timeout': `${String(Math.ceil(timeoutMs))}m` }),
+          ...(timeoutMs === undefined ? {} : { 'grpc-timeout': timeoutHeader(timeoutMs) }),
         },
         { endStream: false },
       );
@@ -197,7 +198,8 @@ class Call {
     stream.on('close', () => this.#onBroken('the stream was closed'));
     signal?.addEventListener('abort', this.#onAbort);
     if (timeoutMs !== undefined) {
-      this.#timer = setTimeout(() => this.#finish({ kind: 'timeout', timeoutMs }), timeoutMs);
+      const late = (): void => this.#finish({ kind: 'timeout', timeoutMs });
+      this.#timer = setTimeout(late, Math.min(timeoutMs, longestTimer));
     }
     void this.#send(stream, requests);
   }
@@ -369,6 +371,12 @@ class Call {
     stream.write(message, written);
     stream.uncork();
   }
+}
+
+/** At most eight digits and a unit. */
+function timeoutHeader(timeoutMs: number): string {
+  const ms = Math.ceil(timeoutMs);
+  return ms < 100_000_000 ? `${String(ms)}m` : `${String(Math.ceil(ms / 1000))}S`;
 }
 
 function single(value: string | string[] | undefined): string | undefined {

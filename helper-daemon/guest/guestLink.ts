@@ -86,7 +86,11 @@ class Link implements GuestLink {
       } catch (error) {
         if (this.#closedReason !== undefined || signal.aborted) throw await this.#explained(error);
       }
-      await pause(this.#backOff, AbortSignal.any([signal, this.#stopped.signal]));
+      // Who waits for a boot wants to know soon; over vsock an agent that is not up yet refuses.
+      await pause(
+        Math.min(this.#backOff, firstBackOffMs),
+        AbortSignal.any([signal, this.#stopped.signal]),
+      );
     }
   }
 

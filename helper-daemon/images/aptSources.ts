@@ -81,8 +81,12 @@ export function parseDeb822(text: string): readonly AptSource[] {
     const fields = stanzaFields(stanza);
     const words = (name: string): readonly string[] =>
       (fields.get(name) ?? '').split(/\s+/).filter(Boolean);
-    if (!words('types').includes('deb') || /^(no|false|off|0)$/i.test(fields.get('enabled') ?? ''))
-      {continue;}
+    if (
+      !words('types').includes('deb') ||
+      /^(no|false|off|0)$/i.test(fields.get('enabled') ?? '')
+    ) {
+      continue;
+    }
     const signedBy = fields.get('signed-by');
     for (const uri of words('uris')) {
       for (const suite of words('suites')) {

@@ -47,8 +47,9 @@ export async function archiveBlobs(
       if (entry.kind === 'file') ranges.set(name, { path, start: entry.offset, size: entry.size });
       else if (entry.kind === 'link') links.set(name, components(entry.linkTarget).join('/'));
       // Old docker save archives link equal layers of several images to one another.
-      else if (entry.kind === 'symlink')
-        {links.set(name, posix.join(posix.dirname(name), entry.linkTarget));}
+      else if (entry.kind === 'symlink') {
+        links.set(name, posix.join(posix.dirname(name), entry.linkTarget));
+      }
     }
   } finally {
     stream.destroy();

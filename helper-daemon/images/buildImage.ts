@@ -170,6 +170,7 @@ async function bootstrap(
           PYTHONHASHSEED: '0',
           PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`,
         },
+        group: true,
         onLine: (line) => {
           const step = /^I: (.*)$/.exec(line)?.[1];
           if (step === undefined) return;

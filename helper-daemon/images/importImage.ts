@@ -230,9 +230,9 @@ function limited(input: Readable, job: Job): Readable {
   const count = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       seen += chunk.length;
-      if (seen > limit)
-        {done(imageTooLarge(`The archive unpacks to more than ${String(limit)} bytes.`, limit));}
-      else done(null, chunk);
+      if (seen > limit) {
+        done(imageTooLarge(`The archive unpacks to more than ${String(limit)} bytes.`, limit));
+      } else done(null, chunk);
     },
   });
   pipeline(input, count).catch(() => {
@@ -250,12 +250,13 @@ function verified(input: Readable, sha256: string): Readable {
     },
     flush(done) {
       if (hash.digest('hex') === sha256) done();
-      else
-        {done(
+      else {
+        done(
           imageCorrupt(
             `A layer of the image does not have the content its digest promises (sha256:${sha256}).`,
           ),
-        );}
+        );
+      }
     },
   });
   pipeline(input, check).catch(() => {
@@ -265,7 +266,8 @@ function verified(input: Readable, sha256: string): Readable {
 }
 
 function explained(error: unknown, source: string, outDir: string): unknown {
-  if (error instanceof CoppiceError && /No space left on device/.test(error.message))
-    {return noSpace(outDir);}
+  if (error instanceof CoppiceError && /No space left on device/.test(error.message)) {
+    return noSpace(outDir);
+  }
   return withSpaceError(asCorrupt(error, source), outDir);
 }

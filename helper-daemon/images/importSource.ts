@@ -43,8 +43,9 @@ export async function identifySource(path: string, signal?: AbortSignal): Promis
   if (!facts.isFile()) throw imageInvalid(`${path} is neither a file nor a directory.`);
   const { size } = facts;
   const head = await readHead(path);
-  if (head.subarray(0, 4).toString('latin1') === 'QFI\xfb')
-    {return { kind: 'disk', path, size, format: 'qcow2' };}
+  if (head.subarray(0, 4).toString('latin1') === 'QFI\xfb') {
+    return { kind: 'disk', path, size, format: 'qcow2' };
+  }
   refuseKnown(path, head);
   const compression = compressionOf(head);
   if (compression !== 'none' || looksLikeTar(head)) {
@@ -83,8 +84,9 @@ function refuseKnown(path: string, head: Buffer): void {
     head.subarray(offset, offset + text.length).toString('latin1') === text;
   const convert = 'Convert it first: qemu-img convert -O qcow2 SOURCE disk.qcow2.';
   if (head.length === 0) throw imageInvalid(`${path} is empty.`);
-  if (at(0, 'KDMV') || at(0, '# Disk DescriptorFile'))
-    {throw imageInvalid(`${path} is a VMware disk.`, convert);}
+  if (at(0, 'KDMV') || at(0, '# Disk DescriptorFile')) {
+    throw imageInvalid(`${path} is a VMware disk.`, convert);
+  }
   if (at(0, 'vhdxfile')) throw imageInvalid(`${path} is a VHDX disk.`, convert);
   if (at(0, 'conectix')) throw imageInvalid(`${path} is a VHD disk.`, convert);
   if (at(0, '<<< ')) throw imageInvalid(`${path} is a VirtualBox disk.`, convert);

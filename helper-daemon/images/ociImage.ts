@@ -197,7 +197,8 @@ function hexOf(descriptor: Descriptor): string {
 
 function parse<T>(schema: z.ZodType<T>, json: unknown, what: string): T {
   const result = schema.safeParse(json);
-  if (!result.success)
-    {throw imageInvalid(`The ${what} of the image is wrong: ${z.prettifyError(result.error)}`);}
+  if (!result.success) {
+    throw imageInvalid(`The ${what} of the image is wrong: ${z.prettifyError(result.error)}`);
+  }
   return result.data;
 }

@@ -7,8 +7,9 @@ const maxStatusBytes = 64 * 1024 * 1024;
 /** Lines of the form `name version`, sorted; empty when there is no dpkg in it. */
 export async function packageList(tar: Readable): Promise<readonly string[]> {
   for await (const entry of tarEntries(tar)) {
-    if (entry.path.replace(/^\.?\//, '') !== 'var/lib/dpkg/status' || entry.size > maxStatusBytes)
-      {continue;}
+    if (entry.path.replace(/^\.?\//, '') !== 'var/lib/dpkg/status' || entry.size > maxStatusBytes) {
+      continue;
+    }
     const pieces: Buffer[] = [];
     for await (const piece of entry.body()) pieces.push(Buffer.from(piece));
     tar.destroy();

@@ -25,8 +25,9 @@ export async function findRoot(disk: FileHandle, size: number): Promise<DiskPart
     );
   }
   const partitions = await readTable(disk, size);
-  if (partitions.length === 0)
-    {throw imageInvalid('The disk has no file system and no partitions.', repack);}
+  if (partitions.length === 0) {
+    throw imageInvalid('The disk has no file system and no partitions.', repack);
+  }
   const found: string[] = [];
   const roots: (DiskPart & { readonly isRoot: boolean })[] = [];
   for (const partition of partitions) {
@@ -71,8 +72,9 @@ async function gptPartitions(disk: FileHandle, header: Buffer): Promise<readonly
   const tableAt = Number(header.readBigUInt64LE(72)) * sector;
   const count = Math.min(header.readUInt32LE(80), maxPartitions);
   const entrySize = header.readUInt32LE(84);
-  if (entrySize < 128 || entrySize > 4096)
-    {throw imageInvalid('The disk has a damaged partition table.', repack);}
+  if (entrySize < 128 || entrySize > 4096) {
+    throw imageInvalid('The disk has a damaged partition table.', repack);
+  }
   const table = await read(disk, tableAt, count * entrySize);
   return Array.from({ length: count }, (_, index) => {
     const entry = table.subarray(index * entrySize, (index + 1) * entrySize);

@@ -30,8 +30,9 @@ export async function requireSelfContained(path: string): Promise<Qcow2Facts> {
 export function checkQcow2Header(head: Buffer): Qcow2Facts {
   if (head.length < headerSize) throw imageCorrupt('The qcow2 file is truncated in its header.');
   const version = head.readUInt32BE(4);
-  if (version !== 2 && version !== 3)
-    {throw imageInvalid(`The qcow2 file has the unknown version ${String(version)}.`);}
+  if (version !== 2 && version !== 3) {
+    throw imageInvalid(`The qcow2 file has the unknown version ${String(version)}.`);
+  }
   if (head.readBigUInt64BE(8) !== 0n) {
     throw imageInvalid(
       'The qcow2 file has a backing file: it is only the difference to another disk.',
@@ -49,8 +50,9 @@ export function checkQcow2Header(head: Buffer): Qcow2Facts {
   }
   checkExtensions(head, version === 3 ? head.readUInt32BE(100) : 72);
   const clusterBits = head.readUInt32BE(20);
-  if (clusterBits < 9 || clusterBits > 21)
-    {throw imageCorrupt('The qcow2 file has a damaged header.');}
+  if (clusterBits < 9 || clusterBits > 21) {
+    throw imageCorrupt('The qcow2 file has a damaged header.');
+  }
   return { clusterSize: 2 ** clusterBits };
 }
 

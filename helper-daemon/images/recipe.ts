@@ -64,9 +64,11 @@ export async function loadRecipe(name: string): Promise<Recipe> {
 
 async function readRecipe(path: string, file: string): Promise<Recipe> {
   const parsed = recipeSchema.safeParse(JSON.parse(await readFile(path, 'utf8')));
-  if (!parsed.success)
-    {throw invalidInput(`The recipe ${path} is wrong: ${z.prettifyError(parsed.error)}`);}
-  if (`${parsed.data.name}.json` !== file)
-    {throw invalidInput(`The recipe ${path} calls itself ${parsed.data.name}.`);}
+  if (!parsed.success) {
+    throw invalidInput(`The recipe ${path} is wrong: ${z.prettifyError(parsed.error)}`);
+  }
+  if (`${parsed.data.name}.json` !== file) {
+    throw invalidInput(`The recipe ${path} calls itself ${parsed.data.name}.`);
+  }
   return parsed.data;
 }

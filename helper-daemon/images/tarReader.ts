@@ -57,8 +57,9 @@ export async function* tarEntries(input: Readable): AsyncGenerator<TarEntry> {
     const type = String.fromCharCode(header[156] as number);
     const declared = number(header, 124, 12);
     if (type === 'x' || type === 'g' || type === 'L' || type === 'K') {
-      if (declared > maxHeaderData)
-        {throw imageInvalid('The archive holds an entry with an oversized header.');}
+      if (declared > maxHeaderData) {
+        throw imageInvalid('The archive holds an entry with an oversized header.');
+      }
       const data = (await source.exactly(declared, 'truncated')) as Buffer;
       await source.exactly(padding(declared), 'truncated');
       if (type === 'x') pax = paxRecords(data);
@@ -133,16 +134,18 @@ function number(header: Buffer, at: number, length: number): number {
   }
   const digits = untilZero(field).trim();
   if (digits === '') return 0;
-  if (!/^[0-7]+$/.test(digits))
-    {throw imageCorrupt('The archive is damaged: a number in a header is not one.');}
+  if (!/^[0-7]+$/.test(digits)) {
+    throw imageCorrupt('The archive is damaged: a number in a header is not one.');
+  }
   return parseInt(digits, 8);
 }
 
 function whole(text: string | undefined, otherwise: number): number {
   if (text === undefined) return otherwise;
   const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0)
-    {throw imageCorrupt('The archive holds an impossible number.');}
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw imageCorrupt('The archive holds an impossible number.');
+  }
   return value;
 }
 
@@ -191,8 +194,9 @@ function paxRecords(data: Buffer): Map<string, Buffer> {
 function xattrsOf(pax: ReadonlyMap<string, Buffer>): ReadonlyMap<string, Buffer> {
   const found = new Map<string, Buffer>();
   for (const [key, value] of pax) {
-    if (key.startsWith('SCHILY.xattr.'))
-      {found.set(key.slice('SCHILY.xattr.'.length), Buffer.from(value));}
+    if (key.startsWith('SCHILY.xattr.')) {
+      found.set(key.slice('SCHILY.xattr.'.length), Buffer.from(value));
+    }
   }
   return found;
 }
@@ -235,8 +239,9 @@ function byteSource(input: Readable): ByteSource {
     },
     async some(length) {
       while (rest.length === 0) {
-        if (!(await more()))
-          {throw imageCorrupt('The archive ends in the middle of a file: it is truncated.');}
+        if (!(await more())) {
+          throw imageCorrupt('The archive ends in the middle of a file: it is truncated.');
+        }
       }
       return take(Math.min(length, rest.length));
     },

@@ -18,6 +18,11 @@ export interface RunOptions {
   readonly timeout?: number;
   /** Called for each line of stdout and stderr while the command runs. */
   readonly onLine?: (line: string) => void;
+  /**
+   * For commands that start others (make, cargo, mmdebstrap): all of them form a process group that a cancel
+   * reaches as a whole, with time to clean up. Not together with `timeout`.
+   */
+  readonly group?: boolean;
 }
 
 export interface RunResult {
@@ -42,16 +47,54 @@ export async function run(
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     env: { LC_ALL: 'C', ...options.env },
     ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
-    ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
+    ...(options.signal === undefined || options.group === true
+      ? {}
+      : { cancelSignal: options.signal }),
     ...(options.timeout === undefined ? {} : { timeout: options.timeout }),
+    ...(options.group === true ? { detached: true } : {}),
     maxBuffer: outputCap,
     reject: false,
     all: true,
   });
-  if (options.onLine !== undefined) void forwardLines(child.iterable({ from: 'all' }), options.onLine);
+  const release = options.group === true ? endGroupOn(options.signal, child.pid) : undefined;
+  if (options.onLine !== undefined)
+    {void forwardLines(child.iterable({ from: 'all' }), options.onLine);}
   const result = await child;
+  release?.();
+  if (options.group === true && options.signal?.aborted === true) {
+    throw commandError(file, args, { isCanceled: true, timedOut: false });
+  }
   if (result.failed) throw commandError(file, args, result);
   return { stdout: result.stdout, stderr: result.stderr };
+}
+
+/** How long a group may take to clean up after itself. */
+const groupGraceMs = 30_000;
+
+/** Ends a process group when `signal` fires or this process exits; returns what stops doing so. */
+function endGroupOn(signal: AbortSignal | undefined, pid: number | undefined): () => void {
+  if (pid === undefined) return () => undefined;
+  let impatient: NodeJS.Timeout | undefined;
+  const send = (name: NodeJS.Signals): void => {
+    try {
+      process.kill(-pid, name);
+    } catch {
+      // Nobody of the group is left.
+    }
+  };
+  const onAbort = (): void => {
+    send('SIGTERM');
+    impatient = setTimeout(() => send('SIGKILL'), groupGraceMs);
+  };
+  const onExit = (): void => send('SIGTERM');
+  if (signal?.aborted === true) onAbort();
+  signal?.addEventListener('abort', onAbort, { once: true });
+  process.once('exit', onExit);
+  return () => {
+    clearTimeout(impatient);
+    signal?.removeEventListener('abort', onAbort);
+    process.off('exit', onExit);
+  };
 }
 
 async function forwardLines(

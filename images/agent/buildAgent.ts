@@ -99,6 +99,7 @@ async function compile(
     ],
     {
       cwd: source,
+      group: true,
       env: {
         ...(cargo.rustc === undefined ? {} : { RUSTC: cargo.rustc }),
         // Set, these would replace the flags that make the binary static.

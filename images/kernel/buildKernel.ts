@@ -119,6 +119,7 @@ async function compile(
     const { stdout } = await run('make', [`KCFLAGS=-ffile-prefix-map=${tree}=.`, ...args], {
       cwd: tree,
       env: buildEnvironment,
+      group: true,
       ...(onLine === undefined ? {} : { onLine }),
       ...signalOf(options),
     });

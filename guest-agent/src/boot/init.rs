@@ -111,10 +111,28 @@ fn watch(service: i32, orders: &mut File, signals: &Signals) -> Event {
     }
 }
 
+/// None when nobody has ended.
 fn reap_one() -> Option<i32> {
+    match reap() {
+        Reaped::Pid(pid) => Some(pid),
+        Reaped::NoneYet | Reaped::NoneLeft => None,
+    }
+}
+
+enum Reaped {
+    Pid(i32),
+    NoneYet,
+    /// No child is left, and so no process: every orphan becomes a child of PID 1.
+    NoneLeft,
+}
+
+fn reap() -> Reaped {
     // SAFETY: no status is asked for.
-    let pid = unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) };
-    (pid > 0).then_some(pid)
+    match unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } {
+        0 => Reaped::NoneYet,
+        pid if pid > 0 => Reaped::Pid(pid),
+        _ => Reaped::NoneLeft,
+    }
 }
 
 /// SIGTERM to everything, the grace, SIGKILL, sync, unmount, reset.
@@ -137,9 +155,13 @@ fn kill_all(signal: i32) {
 fn wait_for_all(limit: Duration, signals: &Signals) {
     let end = Instant::now() + limit;
     loop {
-        while reap_one().is_some() {}
-        // SAFETY: no memory is involved. Signal 0 only asks whether there is anyone.
-        let alone = unsafe { libc::kill(-1, 0) } < 0;
+        let alone = loop {
+            match reap() {
+                Reaped::Pid(_) => {}
+                Reaped::NoneYet => break false,
+                Reaped::NoneLeft => break true,
+            }
+        };
         let left = end.saturating_duration_since(Instant::now());
         if alone || left.is_zero() {
             return;

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::capture::capture;
-use super::process::{Leash, STDERR, STDOUT};
+use super::handle::{Leash, STDERR, STDOUT};
 use super::registry::Processes;
 use super::spec::Launch;
 use crate::gen::{ExecRequest, ExecResponse, ProcessSpec, StartRequest, StartResponse};

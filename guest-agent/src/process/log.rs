@@ -78,8 +78,11 @@ impl Log {
         }
         let unread = self.total - cursor.max(self.head.len() as u64).min(self.total);
         // While it may still grow a full ring is no obstacle: growing keeps the content.
-        let size =
-            if self.may_grow() { self.ring_goal() } else { self.ring.len().max(FIRST_RING) };
+        let size = if self.may_grow() {
+            self.ring_goal()
+        } else {
+            self.ring.len().max(FIRST_RING)
+        };
         // The first ring is granted whatever the budget says: a reader must get on.
         size.saturating_sub(unread as usize)
     }
@@ -259,20 +262,25 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn fill_once(log: &mut Log, mut data: &[u8]) -> usize {
+        let limit = data.len();
+        let read = |slices: &mut [IoSliceMut<'_>]| {
+            let mut count = 0;
+            for slice in slices {
+                let part = slice.len().min(data.len());
+                slice[..part].copy_from_slice(&data[..part]);
+                data = &data[part..];
+                count += part;
+            }
+            Ok(count)
+        };
+        log.fill(limit, read).unwrap()
+    }
+
     fn push(log: &mut Log, mut data: &[u8]) {
         while !data.is_empty() {
-            let limit = data.len();
-            log.fill(limit, |slices| {
-                let mut count = 0;
-                for slice in slices {
-                    let part = slice.len().min(data.len());
-                    slice[..part].copy_from_slice(&data[..part]);
-                    data = &data[part..];
-                    count += part;
-                }
-                Ok(count)
-            })
-            .unwrap();
+            let count = fill_once(log, data);
+            data = &data[count..];
         }
     }
 
@@ -334,9 +342,15 @@ mod tests {
             let mut log = Log::new(keep, Budget::new(limit));
             let (mut total, mut cursor) = (0u64, 0u64);
             for (write, read) in steps {
-                let write = write.min(log.room_for(cursor));
-                push(&mut log, &stream(total, write));
-                total += write as u64;
+                let mut write = write;
+                // Room is asked for before every read, as the supervisor does.
+                while write.min(log.room_for(cursor)) > 0 {
+                    let part = write.min(log.room_for(cursor));
+                    let data = stream(total, part);
+                    let count = fill_once(&mut log, &data);
+                    total += count as u64;
+                    write -= count;
+                }
                 let mut left = read;
                 while left > 0 {
                     let Some((from, piece)) = log.read(cursor) else { break };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::capture::capture;
-use super::process::{STDERR, STDOUT};
+use super::handle::{STDERR, STDOUT};
 use super::registry::Processes;
 use super::spec::check_vars;
 use crate::gen::{

@@ -4,8 +4,8 @@ use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
 use super::exec::given;
+use super::handle::{Leash, Process, STDERR, STDOUT};
 use super::manage::check_signal;
-use super::process::{Leash, Process, STDERR, STDOUT};
 use super::pty;
 use super::registry::Processes;
 use super::spec::Launch;

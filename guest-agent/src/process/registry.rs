@@ -13,8 +13,8 @@ use tokio::task::AbortHandle;
 
 use super::cgroup::CgroupRoot;
 use super::env::Vars;
+use super::handle::Process;
 use super::log::{Budget, Log};
-use super::process::Process;
 use super::spawn::spawn;
 use super::spec::Launch;
 use super::stdin::Stdin;

@@ -47,14 +47,9 @@ pub fn spawn(launch: &Launch, cgroup: Option<&Cgroup>, null: RawFd) -> Result<Sp
         (pointers(&argv), pointers(&programs), pointers(&env));
     let cwd = strings(vec![launch.cwd.clone()])?;
     let account = &launch.account;
-    let user = (account.uid != 0).then(|| {
-        (
-            account.uid,
-            account.gid,
-            account.groups.as_ptr(),
-            account.groups.len(),
-        )
-    });
+    let groups = &account.groups;
+    let user =
+        (account.uid != 0).then_some((account.uid, account.gid, groups.as_ptr(), groups.len()));
     let mut plan = ChildPlan {
         streams: theirs.raw,
         terminal: launch.terminal.is_some(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::time::{sleep, Instant};
 
-use super::process::{Process, STDERR, STDOUT};
+use super::handle::{Process, STDERR, STDOUT};
 use super::registry::Processes;
 use super::spawn::{reap, Ended};
 use crate::gen::Exited;

@@ -36,16 +36,29 @@ impl Agent {
         let directory = TempDir::new().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_coppice-guest-agent"));
         let key: String = KEY.iter().map(|byte| format!("{byte:02x}")).collect();
-        command.arg("serve").arg("--unix").arg(directory.path().join("socket")).args(["--key", &key]);
+        command
+            .arg("serve")
+            .arg("--unix")
+            .arg(directory.path().join("socket"))
+            .args(["--key", &key]);
         let cgroup = cgroup_root().map(|root| {
-            let name = directory.path().file_name().unwrap().to_string_lossy().into_owned();
+            let name = directory
+                .path()
+                .file_name()
+                .unwrap()
+                .to_string_lossy()
+                .into_owned();
             root.join(format!("coppice-test{name}"))
         });
         if let Some(cgroup) = &cgroup {
             command.arg("--cgroup").arg(cgroup);
         }
         let child = command.stdin(Stdio::null()).spawn().unwrap();
-        Agent { child, directory, cgroup }
+        Agent {
+            child,
+            directory,
+            cgroup,
+        }
     }
 
     pub fn pid(&self) -> u32 {
@@ -53,7 +66,9 @@ impl Agent {
     }
 
     pub fn has_cgroups(&self) -> bool {
-        self.cgroup.as_ref().is_some_and(|path| path.join("cgroup.kill").exists())
+        self.cgroup
+            .as_ref()
+            .is_some_and(|path| path.join("cgroup.kill").exists())
     }
 
     pub async fn dial(&self) -> UnixStream {
@@ -98,9 +113,15 @@ impl Drop for Agent {
 /// Where this machine has a cgroup v2 hierarchy we may write to.
 fn cgroup_root() -> Option<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/mounts").ok()?;
-    let line = mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2"))?;
+    let line = mounts
+        .lines()
+        .find(|line| line.split(' ').nth(2) == Some("cgroup2"))?;
     let root = PathBuf::from(line.split(' ').nth(1)?);
-    let probe = root.join(format!("coppice-probe-{}-{:?}", std::process::id(), std::thread::current().id()));
+    let probe = root.join(format!(
+        "coppice-probe-{}-{:?}",
+        std::process::id(),
+        std::thread::current().id()
+    ));
     std::fs::create_dir(&probe).ok()?;
     let usable = probe.join("cgroup.kill").exists();
     let _ = std::fs::remove_dir(&probe);
@@ -110,7 +131,11 @@ fn cgroup_root() -> Option<PathBuf> {
 /// Returns the good answer, whatever noise comes before it.
 pub async fn say_hello(stream: &mut UnixStream, generation: u64) -> Answer {
     let nonce = std::array::from_fn(|_| rand_byte());
-    let hello = Hello { protocol: 1, generation, nonce };
+    let hello = Hello {
+        protocol: 1,
+        generation,
+        nonce,
+    };
     stream.write_all(&hello.encode(&KEY)).await.unwrap();
     let mut seen = Vec::new();
     loop {
@@ -128,7 +153,9 @@ pub async fn say_hello(stream: &mut UnixStream, generation: u64) -> Answer {
 
 fn rand_byte() -> u8 {
     use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish() as u8
+    std::collections::hash_map::RandomState::new()
+        .build_hasher()
+        .finish() as u8
 }
 
 #[derive(Clone)]
@@ -144,7 +171,11 @@ impl Client {
         let mut stream = Some(stream);
         let connector = tower::service_fn(move |_| {
             let stream = stream.take();
-            async move { stream.map(TokioIo::new).ok_or(std::io::Error::other("used")) }
+            async move {
+                stream
+                    .map(TokioIo::new)
+                    .ok_or(std::io::Error::other("used"))
+            }
         });
         let endpoint = Endpoint::from_static("http://guest")
             .initial_stream_window_size(4 << 20)
@@ -160,17 +191,26 @@ impl Client {
     }
 
     pub async fn exec(&mut self, spec: ProcessSpec) -> Result<ExecResponse, Status> {
-        let request = ExecRequest { spec: Some(spec), ..Default::default() };
+        let request = ExecRequest {
+            spec: Some(spec),
+            ..Default::default()
+        };
         Ok(self.process.exec(request).await?.into_inner())
     }
 }
 
 pub fn shell(command: &str) -> ProcessSpec {
-    ProcessSpec { command: command.into(), ..Default::default() }
+    ProcessSpec {
+        command: command.into(),
+        ..Default::default()
+    }
 }
 
 pub fn word(status: &Status) -> &str {
-    status.metadata().get("coppice-error").map_or("", |word| word.to_str().unwrap())
+    status
+        .metadata()
+        .get("coppice-error")
+        .map_or("", |word| word.to_str().unwrap())
 }
 
 pub fn bytes(path: impl AsRef<Path>) -> bytes::Bytes {
@@ -182,7 +222,9 @@ pub fn bytes(path: impl AsRef<Path>) -> bytes::Bytes {
 pub fn is_alive(marker: &str) -> bool {
     std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&line).split('\0').any(|word| word == marker)
+        String::from_utf8_lossy(&line)
+            .split('\0')
+            .any(|word| word == marker)
     })
 }
 

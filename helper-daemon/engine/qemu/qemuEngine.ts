@@ -192,7 +192,7 @@ function limitsOf(spec: MachineSpec): { memoryBytes: number; cpus: number; pids:
   };
 }
 
-export function addressOf(runDir: string, transport: MachineTransport): TransportAddress {
+function addressOf(runDir: string, transport: MachineTransport): TransportAddress {
   return transport.kind === 'vsock'
     ? { kind: 'vsock', cid: transport.cid, port: agentPort }
     : { kind: 'unix', path: runFiles(runDir).agent };

@@ -89,8 +89,9 @@ export function makeTree(onRemoved: (node: TreeNode) => void): Tree {
         trail.push(found.node);
       } else if (found.node.kind === 'symlink') {
         hops += 1;
-        if (hops > maxLinkHops)
-          {throw imageInvalid(`The path ${path} runs through a loop of symbolic links.`);}
+        if (hops > maxLinkHops) {
+          throw imageInvalid(`The path ${path} runs through a loop of symbolic links.`);
+        }
         const target = (found.node.target as Buffer).toString('utf8');
         if (target.startsWith('/')) trail.length = 1;
         pending.push(...linkComponents(target).reverse());
@@ -154,8 +155,9 @@ export function makeTree(onRemoved: (node: TreeNode) => void): Tree {
     },
     addNode(path, node, layer) {
       const place = parentOf(path, layer, true);
-      if (place === undefined)
-        {throw imageInvalid(`The archive wants to replace its own root by a ${node.kind}.`);}
+      if (place === undefined) {
+        throw imageInvalid(`The archive wants to replace its own root by a ${node.kind}.`);
+      }
       remove(place.parent, place.base);
       put(place.parent, place.base, { ...node, links: 0 }, layer);
     },
@@ -165,8 +167,9 @@ export function makeTree(onRemoved: (node: TreeNode) => void): Tree {
         throw imageInvalid(`The archive links ${path} to ${target}, which is not a file in it.`);
       }
       const place = parentOf(path, layer, true);
-      if (place === undefined)
-        {throw imageInvalid('The archive wants to replace its own root by a link.');}
+      if (place === undefined) {
+        throw imageInvalid('The archive wants to replace its own root by a link.');
+      }
       if (place.parent.children?.get(place.base)?.node === node) return;
       remove(place.parent, place.base);
       put(place.parent, place.base, node, layer);
@@ -204,8 +207,9 @@ function directory(attributes: Attributes): TreeNode {
 /** The components of a path in an archive; a path that climbs or cannot be a path is refused. */
 export function components(path: string): string[] {
   const parts = path.split('/').filter((part) => part !== '' && part !== '.');
-  if (parts.includes('..'))
-    {throw imageInvalid(`The archive holds a path that leaves it: ${path.slice(0, 200)}`);}
+  if (parts.includes('..')) {
+    throw imageInvalid(`The archive holds a path that leaves it: ${path.slice(0, 200)}`);
+  }
   checkComponents(parts, path);
   return parts;
 }

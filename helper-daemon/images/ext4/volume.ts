@@ -113,8 +113,9 @@ async function readVolume(file: FileHandle): Promise<Volume> {
       (flags.descriptor.readUInt16LE(0x12) & flagBlockUninit) !== 0;
     if (uninit(group) && hasSuperblockCopy(index)) {
       const first = index * blocksPerGroup;
-      for (let n = 0; n < 1 + descriptorBlocks + reservedDescriptorBlocks; n += 1)
-        {mark(first + n, true);}
+      for (let n = 0; n < 1 + descriptorBlocks + reservedDescriptorBlocks; n += 1) {
+        mark(first + n, true);
+      }
     }
     mark(group.blockBitmapAt, true);
     mark(group.inodeBitmapAt, true);
@@ -145,8 +146,9 @@ async function readVolume(file: FileHandle): Promise<Volume> {
         while (next < blockCount && used(next)) next += 1;
         if (next >= blockCount) throw new VolumeFull();
         const start = next;
-        while (next < blockCount && next - start < Math.min(missing, maxRun) && !used(next))
-          {next += 1;}
+        while (next < blockCount && next - start < Math.min(missing, maxRun) && !used(next)) {
+          next += 1;
+        }
         extents.push({ start, count: next - start });
         missing -= next - start;
       }

@@ -55,8 +55,9 @@ export function xattrBlock(attributes: readonly Attribute[], block: number, seed
   area.writeUInt32LE(1, 4); // references
   area.writeUInt32LE(1, 8); // blocks
   const hashes = fill(area, 32, 0, attributes);
-  if (hashes === undefined)
-    {throw imageInvalid('The archive holds a file with too many extended attributes.');}
+  if (hashes === undefined) {
+    throw imageInvalid('The archive holds a file with too many extended attributes.');
+  }
   const all = hashes.some((hash) => hash === 0)
     ? 0
     : hashes.reduce((sum, hash) => ((sum << 16) ^ (sum >>> 16) ^ hash) >>> 0, 0);

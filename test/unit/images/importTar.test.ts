@@ -135,7 +135,7 @@ describe('importing a root file system', () => {
   it('makes the file system larger until the content fits', async () => {
     const bytes = await tar([
       ...minimalRoot,
-      { name: 'large', content: Buffer.alloc(40 * 1024 ** 2, 'x') },
+      { name: 'large', content: Buffer.alloc(70 * 1024 ** 2, 'x') },
     ]);
     const output = join(dir.path, 'grown.qcow2');
     const { virtualSize } = await makeDisk({
@@ -145,10 +145,10 @@ describe('importing a root file system', () => {
       seed: 'x',
       epoch: 0,
       maxBytes: 1024 ** 3,
-      firstSize: 64 * 1024 ** 2,
+      firstSize: 96 * 1024 ** 2,
     });
-    expect(virtualSize).toBe(256 * 1024 ** 2);
-    expect(await (await viewDisk(output)).stat('/large')).toMatch(/Size: 41943040/);
+    expect(virtualSize).toBe(384 * 1024 ** 2);
+    expect(await (await viewDisk(output)).stat('/large')).toMatch(/Size: 73400320/);
   });
 
   it.each([

@@ -22,6 +22,8 @@ export interface TestMachine {
 
 export interface TestBed {
   readonly engine: Engine;
+  /** Removed with everything in it by dispose. */
+  readonly directory: string;
   /** Identities as they were recorded, by run id. */
   readonly recorded: Map<string, MachineIdentity>;
   spec(changes?: Partial<MachineSpec>): MachineSpec;
@@ -78,6 +80,7 @@ export async function openTestBed(
 
   return {
     engine,
+    directory,
     recorded,
     spec,
     link,

@@ -53,9 +53,16 @@ suite('workspaces', function () {
   test('the console is a read-only document', async () => {
     await vscode.commands.executeCommand('coppice.workspace.showLogs', name);
     const document = vscode.window.activeTextEditor?.document;
-    assert.equal(document?.uri.scheme, 'coppice-console');
+    assert.equal(document?.uri.scheme, 'coppice-text');
     assert.equal(document.languageId, 'log');
     assert.ok(!document.getText().includes('\u001b'));
+  });
+
+  test('the doctor writes what it found', async () => {
+    await vscode.commands.executeCommand('coppice.doctor');
+    const document = vscode.window.activeTextEditor?.document;
+    assert.match(document?.getText() ?? '', /can run Coppice machines|checks failed/);
+    assert.equal(document?.isUntitled, false);
   });
 
   test('what another client does shows up without asking', async () => {

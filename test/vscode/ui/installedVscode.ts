@@ -5,7 +5,7 @@ import { startBrowser } from '../harness/browser.ts';
 import { hermeticRoot } from '../harness/hermeticRoot.ts';
 import { installVsix, startVscodeServer } from '../harness/vscodeServer.ts';
 import { packageVsix } from '../harness/vsix.ts';
-import { workbench, type Workbench } from './workbench.ts';
+import { forgetScreenshots, workbench, type Workbench } from './workbench.ts';
 
 export interface InstalledVscode {
   readonly workbench: Workbench;
@@ -17,6 +17,7 @@ export interface InstalledVscode {
 }
 
 export async function installedVscode(): Promise<InstalledVscode> {
+  await forgetScreenshots();
   const bed = await ensureBed((line) => console.log(line));
   const vsix = await packageVsix();
   const root = await hermeticRoot();

@@ -1,5 +1,5 @@
 /** The workbench as a user sees it: what to click and what to wait for. */
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Locator, Page } from 'playwright-core';
 
@@ -29,6 +29,11 @@ export interface Workbench {
   screenshot(name: string): Promise<void>;
 }
 
+/** Those of an earlier run would only mislead. */
+export async function forgetScreenshots(): Promise<void> {
+  await rm(shots, { recursive: true, force: true });
+}
+
 export function workbench(page: Page): Workbench {
   const quickInput = page.locator('.quick-input-widget');
   const terminal = page.locator('.terminal-wrapper.active .xterm-rows');
@@ -37,13 +42,19 @@ export function workbench(page: Page): Workbench {
     page,
     terminal: () => terminal,
     async openView(title) {
-      const item = page.locator('.activitybar .action-item', {
-        has: page.locator(`[aria-label^="${title}"]`),
-      });
-      await item.waitFor();
-      // A click on the view that is open would close it.
-      const open = /\bchecked\b/.test((await item.getAttribute('class')) ?? '');
-      if (!open) await item.click();
+      const item = page.locator(`.activitybar .action-item [aria-label^="${title}"]`).first();
+      const heading = page.locator('.sidebar .title-label', { hasText: title });
+      // A click on the view that is open would close it, and a reloaded window opens it by itself, late.
+      for (let tries = 0; tries < 5; tries += 1) {
+        await item.waitFor();
+        const open = await heading.waitFor({ timeout: 2_000 }).then(
+          () => true,
+          () => false,
+        );
+        if (open) return;
+        await item.click();
+      }
+      await heading.waitFor();
     },
     row: (text) => page.locator('.sidebar .monaco-list-row', { hasText: text }),
     async rowAction(row, label) {

@@ -86,23 +86,46 @@ describe('a workspace from first click to last, in a real VS Code', () => {
     await screenshot('7-after-reload');
   });
 
+  step('a shell that fails says with which exit code before it goes', async () => {
+    const { page, terminal, typeInTerminal, screenshot } = vscode.workbench;
+    await typeInTerminal('exit 3');
+    const farewell = terminal().filter({ hasText: 'Press any key' });
+    await farewell.waitFor();
+    expect((await terminal().innerText()).replaceAll('\u00a0', ' ')).toContain('exit code 3');
+    await screenshot('8-exit-code');
+    await page.keyboard.press('Enter');
+    await farewell.waitFor({ state: 'detached' });
+  });
+
   step('what the command line does shows up in the tree', async () => {
     const { row, screenshot } = vscode.workbench;
     const client = await vscode.daemonClient();
     await client.call('workspace_stop', { workspace_id: name });
     await row(name).locator('.codicon-vm-outline').waitFor();
-    await screenshot('8-stopped');
+    await screenshot('9-stopped');
     client.close();
+  });
+
+  step('a daemon that was stopped stays so until the user wants it', async () => {
+    const { page, row, screenshot } = vscode.workbench;
+    const client = await vscode.daemonClient();
+    await client.call('daemon_stop', {});
+    const start = page.locator('.welcome-view .monaco-button', { hasText: 'Start Daemon' });
+    await start.waitFor();
+    await screenshot('10-daemon-stopped');
+    await start.click();
+    await row(name).waitFor();
+    await screenshot('11-daemon-back');
   });
 
   step('destroying asks first and then removes it', async () => {
     const { row, rowAction, confirm, screenshot } = vscode.workbench;
     await rowAction(row(name), 'Destroy');
     await vscode.workbench.page.locator('.monaco-dialog-box').waitFor();
-    await screenshot('9-destroy');
+    await screenshot('12-destroy');
     await confirm('Destroy');
     await row(name).waitFor({ state: 'detached' });
-    await screenshot('10-gone');
+    await screenshot('13-gone');
     const client = await vscode.daemonClient();
     expect(await client.call('workspace_list', {})).toEqual([]);
     client.close();
