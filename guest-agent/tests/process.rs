@@ -255,13 +255,14 @@ async fn a_client_that_goes_takes_its_process_along() {
     let mut client = agent.connect().await;
     let mut session = Session::open(&mut client, Input::Start(shell("sleep 70003"))).await;
     session.started().await;
-    assert!(is_alive("70003"));
+    wait_for("it runs", || is_alive("70003")).await;
     drop(session);
     wait_for("the process is gone", || !is_alive("70003")).await;
 
     // The same for the whole connection.
     let mut session = Session::open(&mut client, Input::Start(shell("sleep 70004"))).await;
     session.started().await;
+    wait_for("it runs", || is_alive("70004")).await;
     let mut other = agent.connect().await;
     wait_for("the process is gone", || !is_alive("70004")).await;
     other.exec(shell("true")).await.unwrap();

@@ -57,8 +57,9 @@ export async function run(
     all: true,
   });
   const release = options.group === true ? endGroupOn(options.signal, child.pid) : undefined;
-  if (options.onLine !== undefined)
-    {void forwardLines(child.iterable({ from: 'all' }), options.onLine);}
+  if (options.onLine !== undefined) {
+    void forwardLines(child.iterable({ from: 'all' }), options.onLine);
+  }
   const result = await child;
   release?.();
   if (options.group === true && options.signal?.aborted === true) {

@@ -15,6 +15,9 @@ import { runDirectory, runReference } from './directories.ts';
 import type { WorkspaceServices } from './services.ts';
 import { changeState } from './view.ts';
 
+/** A monitor that does not answer may only be slow on a busy host. */
+const adoptionAttempts = 3;
+
 export async function recover(services: WorkspaceServices): Promise<void> {
   const interrupted = new Map<string, JournalEntry>();
   for (const entry of services.journal.open()) interrupted.set(entry.subject, entry);
@@ -54,7 +57,7 @@ async function takeOver(
   record: WorkspaceRecord,
   run: MachineRunRecord,
 ): Promise<boolean> {
-  const machine = await services.engine.adopt(runReference(services.paths, run));
+  const machine = await adoptPatiently(services, record, run);
   if (machine === undefined) return false;
   const link = services.openGuestLink({
     machine,
@@ -66,6 +69,22 @@ async function takeOver(
   changeState(services, record.id, { state: 'running' });
   services.log.info({ workspace: record.id, pid: machine.identity.pid }, 'machine taken over');
   return true;
+}
+
+/** Undefined when it is gone, or lives but cannot be controlled any more. */
+async function adoptPatiently(
+  services: WorkspaceServices,
+  record: WorkspaceRecord,
+  run: MachineRunRecord,
+): Promise<Machine | undefined> {
+  for (let attempt = 1; attempt <= adoptionAttempts; attempt += 1) {
+    try {
+      return await services.engine.adopt(runReference(services.paths, run));
+    } catch (error) {
+      services.log.warn({ workspace: record.id, attempt, err: error }, 'machine not taken over');
+    }
+  }
+  return undefined;
 }
 
 /** A machine whose boot was interrupted may not have been told who it is. */
@@ -97,7 +116,7 @@ async function settleAsStopped(
   const wasUp = record.state === 'running' || record.state === 'starting';
   const problem =
     wasUp && entry?.kind !== 'stop'
-      ? 'Its machine was gone when the daemon started (the host may have been restarted).'
+      ? 'Its machine was gone or could not be reached when the daemon started (the host may have been restarted).'
       : record.problem;
   changeState(services, record.id, { state: 'stopped', problem });
 }

@@ -30,6 +30,10 @@ export async function buildAgent(
       const targetDir = join(root, 'work', 'agent-target');
       await mkdir(targetDir, { recursive: true });
       await compile(cargo, source, targetDir, options);
+      // Keyed by what was read before: an edit in between would be remembered under the wrong key.
+      if ((await agentSources(source)).digest !== digest) {
+        throw invalidInput('The guest agent was edited while it was being built.', 'Build again.');
+      }
       await copyFile(join(targetDir, target, 'release', binary), join(dir, binary));
       return { agentVersion: version, rustc: cargo.rustcVersion };
     },

@@ -93,7 +93,8 @@ export const layers: Readonly<Record<string, Layer>> = {
   'helper-daemon/guest': { uses: base },
   'helper-daemon/store': { uses: base },
   'helper-daemon/images': { uses: [...base, 'helper-daemon/storage', 'helper-daemon/store'] },
-  'helper-daemon/system': { uses: ['protocol'] },
+  'helper-daemon/system': { uses: ['protocol', 'package.json'] },
+  'package.json': { uses: [] },
 
   images: { uses: [...base, 'helper-daemon/images'] },
 };

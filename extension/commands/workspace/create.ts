@@ -86,7 +86,7 @@ async function askName(services: Services, image: string): Promise<string | unde
 }
 
 /** A name nobody has: the image's own word with the first free number. */
-export function freeName(image: string, taken: ReadonlySet<string>): string {
+function freeName(image: string, taken: ReadonlySet<string>): string {
   const stem = image.replace(/[^A-Za-z0-9._-]/g, '-').slice(0, 100);
   for (let number = 1; ; number += 1) {
     const name = `${stem}-${number}`;

@@ -60,7 +60,7 @@ function describe(workspace: WorkspaceSummary): string {
   return facts.join(' · ');
 }
 
-export function memoryText(megabytes: number): string {
+function memoryText(megabytes: number): string {
   if (megabytes < 1024) return `${megabytes} MB`;
   return `${Number((megabytes / 1024).toFixed(1))} GB`;
 }

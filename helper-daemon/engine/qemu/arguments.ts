@@ -111,7 +111,7 @@ export function kernelCommandLine(facts: MachineFacts, spec: MachineSpec, host: 
     }
     return value === '' ? key : `${key}=${value}`;
   });
-  const line = [...facts.kernelParameters(spec.accelerator, host.tscKhz), ...own].join(' ');
+  const line = [...facts.kernelParameters({ ...spec, tscKhz: host.tscKhz }), ...own].join(' ');
   if (line.length > kernelCommandLineLimit) {
     throw new CoppiceError({
       code: 'invalid_input',

@@ -13,7 +13,11 @@ export interface MachineFacts {
   /** Suffix of virtio device names: the bus they sit on. */
   readonly virtioBus: 'device' | 'pci';
   /** `-serial` needs no device of its own: the machine has one. */
-  readonly kernelParameters: (accelerator: Accelerator, tscKhz: number | undefined) => string[];
+  readonly kernelParameters: (guest: {
+    readonly accelerator: Accelerator;
+    readonly vcpus: number;
+    readonly tscKhz: number | undefined;
+  }) => string[];
 }
 
 /** Longest kernel command line: COMMAND_LINE_SIZE on x86 less what QEMU appends for each device. */
@@ -29,7 +33,7 @@ export const microvm: MachineFacts = {
   machine: 'microvm,acpi=off,dump-guest-core=off,mem-merge=off',
   cpu: { kvm: 'host', tcg: 'max' },
   virtioBus: 'device',
-  kernelParameters: (accelerator, tscKhz) => [
+  kernelParameters: ({ accelerator, vcpus, tscKhz }) => [
     'console=ttyS0',
     'quiet',
     'reboot=t',
@@ -39,7 +43,9 @@ export const microvm: MachineFacts = {
           ...(tscKhz === undefined ? [] : [`tsc_early_khz=${String(tscKhz)}`]),
           'tsc=reliable',
           'no_timer_check',
-          'nolapic_timer',
+          // Saves its calibration (0.2 s). With several CPUs it would leave them all on the PIT, ticking
+          // 250 times a second for ever: an idle machine then takes 5 % of a core instead of 0.2 %.
+          ...(vcpus === 1 ? ['nolapic_timer'] : []),
           'noreplace-smp',
         ]
       : []),

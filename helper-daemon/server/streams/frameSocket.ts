@@ -22,6 +22,9 @@ export interface FrameSocket {
   fail(error: unknown): void;
 }
 
+/** How long a client may take to read the last frame and close. */
+const lingerMs = 10_000;
+
 export function frameSocket(socket: net.Socket): FrameSocket {
   const gone = new AbortController();
   socket.on('error', () => undefined);
@@ -40,8 +43,9 @@ export function frameSocket(socket: net.Socket): FrameSocket {
     if (socket.destroyed) return;
     write(type, json(value));
     socket.end();
-    // Input that nobody will read must not keep the connection half open.
+    // Input that nobody will read must neither block the client nor keep the connection half open.
     socket.resume();
+    setTimeout(() => socket.destroy(), lingerMs).unref();
   }
 
   return {

@@ -54,7 +54,7 @@ describe('qemuArguments', () => {
       -serial chardev:console
       -kernel /assets/vmlinux
       -initrd /assets/initramfs.cpio
-      -append console=ttyS0 quiet reboot=t panic=-1 tsc_early_khz=2596122 tsc=reliable no_timer_check nolapic_timer noreplace-smp coppice.key=abababababababababababababababababababababababababababababababab coppice.root=/dev/vda
+      -append console=ttyS0 quiet reboot=t panic=-1 tsc_early_khz=2596122 tsc=reliable no_timer_check noreplace-smp coppice.key=abababababababababababababababababababababababababababababababab coppice.root=/dev/vda
       -blockdev {"driver":"qcow2","node-name":"root","discard":"unmap","cache":{"direct":false,"no-flush":false},"file":{"driver":"file","filename":"/state/disk,1.qcow2","aio":"threads","discard":"unmap","cache":{"direct":false,"no-flush":false}}}
       -device virtio-blk-device,drive=root,serial=root,werror=enospc,rerror=report
       -device virtio-rng-device

@@ -19,6 +19,8 @@ export interface Workbench {
   answer(text: string): Promise<void>;
   /** Presses a button of the modal dialog that is open. */
   confirm(label: string): Promise<void>;
+  /** Runs a command from the palette, by its full title. */
+  command(title: string): Promise<void>;
   /** A notification that has popped up. */
   notification(text: string): Locator;
   /** The text of the active terminal, as rendered. */
@@ -71,6 +73,11 @@ export function workbench(page: Page): Workbench {
     },
     async confirm(label) {
       await page.locator('.monaco-dialog-box .monaco-button', { hasText: label }).first().click();
+    },
+    async command(title) {
+      await page.keyboard.press('F1');
+      await quickInput.locator('input.input').fill(`>${title}`);
+      await quickInput.locator('.monaco-list-row', { hasText: title }).first().click();
     },
     notification: (text) => page.locator('.notification-toast', { hasText: text }),
     async selectTerminal(name) {

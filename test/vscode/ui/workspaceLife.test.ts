@@ -97,6 +97,14 @@ describe('a workspace from first click to last, in a real VS Code', () => {
     await farewell.waitFor({ state: 'detached' });
   });
 
+  step('the terminal menu offers a shell in the workspace', async () => {
+    const { command, pick, selectTerminal, terminal } = vscode.workbench;
+    await command('Terminal: Create New Terminal (With Profile)');
+    await pick('Coppice Workspace');
+    await selectTerminal(name);
+    await terminal().filter({ hasText: 'root@ui-machine' }).waitFor();
+  });
+
   step('what the command line does shows up in the tree', async () => {
     const { row, screenshot } = vscode.workbench;
     const client = await vscode.daemonClient();
