@@ -23,11 +23,6 @@ export interface EventEnvelope {
   readonly event: CoppiceEvent;
 }
 
-export interface SubscribeParams {
-  /** Last cursor seen; absent: from now on. */
-  readonly cursor?: EventCursor;
-}
-
 export interface SubscribeResult {
   readonly cursor: EventCursor;
   /** Events were missed that are no longer kept: list everything again. */

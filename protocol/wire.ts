@@ -3,7 +3,6 @@
  * is a request of its own name with `OperationParams`; cancellation is `$/cancelRequest`.
  */
 import * as z from 'zod';
-import type { ErrorBody } from './errors.ts';
 
 export { method, rpcErrorCode, wireVersion } from './rpcMethods.ts';
 
@@ -11,7 +10,6 @@ export const initializeParams = z.object({
   protocol: z.int().min(1),
   client: z.object({ name: z.string().min(1).max(64), version: z.string().max(64) }),
 });
-export type InitializeParams = z.infer<typeof initializeParams>;
 
 export interface InitializeResult {
   readonly protocol: number;
@@ -26,7 +24,6 @@ export const operationParams = z.object({
   /** Ask for progress notifications that carry this token. */
   progress_token: z.union([z.string().max(64), z.int()]).optional(),
 });
-export type OperationParams = z.infer<typeof operationParams>;
 
 export const subscribeParams = z.object({ cursor: z.string().max(128).optional() });
 
@@ -37,4 +34,3 @@ export interface ProgressParams {
   readonly fraction?: number;
 }
 
-export interface OperationErrorData extends ErrorBody {}

@@ -1,11 +1,11 @@
 /** The hello below HTTP/2, as docs/guest-channel.md defines it. Pure; no I/O. */
 import { crc32 } from 'node:zlib';
 
-export const protocolGeneration = 1;
+const protocolGeneration = 1;
 export const helloLength = 80;
 export const answerLength = 64;
 /** Bytes without an answer after which a conversation is hopeless. */
-export const noiseLimit = 64 * 1024 * 1024;
+const noiseLimit = 64 * 1024 * 1024;
 
 const magic = Buffer.from('COPPICE!', 'latin1');
 const keyLength = 32;

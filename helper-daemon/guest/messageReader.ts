@@ -1,11 +1,11 @@
 /** Cuts the body of a gRPC stream into messages: flag (1 byte), length (4 bytes, big-endian), message. */
 
 /** Largest message accepted from a guest. */
-export const messageLimit = 4 * 1024 * 1024;
+const messageLimit = 4 * 1024 * 1024;
 
 const smallMessage = 1024;
 
-export class MessageError extends Error {
+class MessageError extends Error {
   override readonly name = 'MessageError';
 }
 

@@ -61,7 +61,7 @@ export function bootAssetsMissing(why: string): CoppiceError {
   return new CoppiceError({
     code: 'boot_assets_missing',
     message: `The guest kernel and initramfs are not ready: ${why}`,
-    next: 'Run npm run build (or npm run quickstart) in the Coppice checkout; it builds what is missing.',
+    next: 'Run npm run quickstart in the Coppice checkout; it builds what is missing and keeps the rest.',
   });
 }
 

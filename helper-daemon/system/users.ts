@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { CoppiceError } from '../../protocol/errors.ts';
 import { run } from './run.ts';
 
-export const usersFile = '/etc/coppice/users';
+const usersFile = '/etc/coppice/users';
 
 /** @throws CoppiceError `invalid_input` naming the line that no account matches */
 export async function allowedUids(file: string = usersFile): Promise<number[]> {

@@ -44,7 +44,7 @@ export async function stopWorkspace(
 }
 
 /** Ends a machine, gently unless `force`; it is gone when this returns. */
-export async function endMachine(live: LiveMachine, force: boolean): Promise<MachineEnd> {
+async function endMachine(live: LiveMachine, force: boolean): Promise<MachineEnd> {
   const gone = live.machine.ended;
   if (!force) {
     const asked = await askToShutDown(live);

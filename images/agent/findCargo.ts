@@ -28,7 +28,7 @@ export async function findCargo(): Promise<Cargo> {
   }
   throw prerequisiteMissing(
     `The guest agent needs cargo and rustc 1.${String(neededMinor)} or newer.`,
-    'Install them: Debian 12 has rustc-web and cargo-web, Debian 13 rustc and cargo, Ubuntu rustc-1.85 and cargo-1.85; npm run build does it.',
+    'Install them: Debian 12 has rustc-web and cargo-web, Debian 13 rustc and cargo, Ubuntu rustc-1.85 and cargo-1.85; npm run quickstart does it.',
   );
 }
 

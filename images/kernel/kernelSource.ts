@@ -19,7 +19,7 @@ export async function findKernelSource(directory = '/usr/src'): Promise<KernelSo
   if (series === undefined) {
     throw prerequisiteMissing(
       `There is no kernel source (linux-source-*.tar.*) in ${directory}.`,
-      'Install the package linux-source; npm run build does it.',
+      'Install the package linux-source; npm run quickstart does it.',
     );
   }
   const tarball = await realpath(join(directory, series.file));

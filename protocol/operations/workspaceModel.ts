@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { limits } from '../limits.ts';
 
-export const workspaceStates = [
+const workspaceStates = [
   'creating',
   'running',
   'starting',
@@ -18,7 +18,7 @@ export const vcpus = z.int().min(limits.vcpus.min).max(limits.vcpus.max);
 export const memoryMb = z.int().min(limits.memoryMb.min).max(limits.memoryMb.max);
 export const diskGb = z.int().min(limits.diskGb.min).max(limits.diskGb.max);
 
-export const resources = z.object({
+const resources = z.object({
   vcpus,
   memory_mb: memoryMb.describe('Memory in MiB'),
   disk_gb: diskGb.describe('Disk in GiB'),
@@ -41,4 +41,3 @@ export const workspaceSummary = z.object({
 
 export type WorkspaceSummary = z.infer<typeof workspaceSummary>;
 export type WorkspaceState = z.infer<typeof workspaceState>;
-export type Resources = z.infer<typeof resources>;

@@ -48,7 +48,7 @@ export async function chooseAccelerator(options: AccelProbeOptions): Promise<Acc
 }
 
 /** True when the probe guest ran to its end in time under this accelerator. */
-export async function runProbe(
+async function runProbe(
   program: string,
   accelerator: Accelerator,
   deadlineMs = 1_000,

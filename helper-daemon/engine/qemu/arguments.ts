@@ -14,13 +14,13 @@ export interface HostFacts {
 /** Bytes of console output that the monitor keeps for whoever asks later; a power of two. */
 export const consoleRingBytes = 64 * 1024;
 export const consoleDevice = 'console';
-export const agentPortName = 'coppice.agent';
+const agentPortName = 'coppice.agent';
 /** Cap of TCG's translation cache: the default grows with the host's memory, to a gigabyte. */
 export const translationCacheMb = 256;
 
 /** Names of nodes and devices that QMP commands refer to. */
-export const rootNode = 'root';
-export const ramObject = 'ram';
+const rootNode = 'root';
+const ramObject = 'ram';
 
 export function qemuArguments(facts: MachineFacts, spec: MachineSpec, host: HostFacts): string[] {
   const files = runFiles(spec.runDir);

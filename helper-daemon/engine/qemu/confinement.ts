@@ -40,7 +40,7 @@ export function confined(
 }
 
 /** undefined where everybody may open the device, or where group root owns it. */
-export function deviceGroup(device: string): number | undefined {
+function deviceGroup(device: string): number | undefined {
   try {
     const stat = fs.statSync(device);
     return (stat.mode & 0o006) === 0o006 || stat.gid === 0 ? undefined : stat.gid;

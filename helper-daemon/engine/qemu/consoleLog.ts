@@ -8,7 +8,7 @@ import type { Qmp } from './qmp.ts';
 import { consoleDevice, consoleRingBytes } from './arguments.ts';
 
 /** Bytes of console output that can be asked for. */
-export const consoleLimit = 64 * 1024;
+const consoleLimit = 64 * 1024;
 
 export interface ConsoleLog {
   /** Moves what the monitor holds into the file; quietly does nothing when it does not answer. */

@@ -38,7 +38,7 @@ export function describeEnd(
   return { reason: 'crashed', detail: `The monitor of the machine ${exitText(facts.exit)}` };
 }
 
-export function panicLine(consoleText: string): string | undefined {
+function panicLine(consoleText: string): string | undefined {
   const start = consoleText.slice(-panicWindow);
   const line = /Kernel panic - not syncing: [^\r\n]*/.exec(start)?.[0];
   return line?.slice(0, 200);

@@ -161,4 +161,4 @@ export function frame(message: Uint8Array): Buffer {
   return Buffer.concat([header, message]);
 }
 
-export { fromBinary };
+{ fromBinary };

@@ -19,7 +19,7 @@ export interface Workbench {
   answer(text: string): Promise<void>;
   /** Presses a button of the modal dialog that is open. */
   confirm(label: string): Promise<void>;
-  /** Runs a command from the palette, by its full title. */
+  /** Runs a command from the palette, by its title without a category. */
   command(title: string): Promise<void>;
   /** A notification that has popped up. */
   notification(text: string): Locator;

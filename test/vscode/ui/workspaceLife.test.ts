@@ -99,7 +99,7 @@ describe('a workspace from first click to last, in a real VS Code', () => {
 
   step('the terminal menu offers a shell in the workspace', async () => {
     const { command, pick, selectTerminal, terminal } = vscode.workbench;
-    await command('Terminal: Create New Terminal (With Profile)');
+    await command('Create New Terminal (With Profile)');
     await pick('Coppice Workspace');
     await selectTerminal(name);
     await terminal().filter({ hasText: 'root@ui-machine' }).waitFor();
