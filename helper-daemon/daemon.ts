@@ -146,6 +146,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
         log,
         mode: paths.mode,
         version: options.version,
+        peerUid: 'path' in endpoint ? endpoint.uid : undefined,
       }),
     );
   }

@@ -13,6 +13,8 @@ export interface CallContext {
 export interface SessionHandle {
   readonly id: string;
   readonly clientName: string;
+  /** Uid of the user of a system daemon; undefined for the daemon's own account. */
+  readonly peerUid: number | undefined;
   /** Issues a ticket for a byte stream; `expired` when it is not redeemed. */
   openStream(handler: StreamHandler, expired: () => void): string;
   /** Runs when the connection has ended. */

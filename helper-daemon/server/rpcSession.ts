@@ -37,6 +37,8 @@ export interface SessionServices {
   readonly log: Log;
   readonly mode: 'user' | 'system';
   readonly version: string;
+  /** Who can connect here: a user of the system daemon, or undefined for the daemon's own account. */
+  readonly peerUid?: number | undefined;
 }
 
 /** Calls one client may have under way at a time. */
@@ -60,6 +62,7 @@ export function serveRpc(socket: net.Socket, firstBytes: Buffer, services: Sessi
 
   const session: SessionHandle = {
     id: randomUUID(),
+    peerUid: services.peerUid,
     get clientName() {
       return clientName;
     },

@@ -6,7 +6,7 @@ export interface LocalTerminal {
   size(): TerminalSize;
   onResize(listener: () => void): () => void;
   /** Raw mode until the returned function is called, or this process exits. */
-  enterRaw(): () => void;
+  enterRaw(): Promise<() => void>;
 }
 
 /** @throws UsageError when stdout is no terminal */
@@ -26,15 +26,16 @@ export function localTerminal(): LocalTerminal {
       process.stdout.on('resize', listener);
       return () => process.stdout.off('resize', listener);
     },
-    enterRaw() {
-      if (!process.stdin.isTTY) return () => undefined;
+    async enterRaw() {
       const { stdin } = process;
+      if (!stdin.isTTY) return () => undefined;
       stdin.setRawMode(true);
       const restore = (): void => {
         process.off('exit', restore);
         stdin.setRawMode(false);
       };
       process.on('exit', restore);
+      await passOutputUnchanged();
       return restore;
     },
   };
@@ -46,4 +47,13 @@ export function terminalEnv(): Record<string, string> {
   const colour = process.env['COLORTERM'];
   if (colour !== undefined && colour !== '') env['COLORTERM'] = colour;
   return env;
+}
+
+/**
+ * Node's raw mode still turns each newline into CR LF, which the machine's terminal has already done, or
+ * must not be done under a full-screen program. Leaving raw mode sets this back with all the rest.
+ */
+async function passOutputUnchanged(): Promise<void> {
+  const { run } = await import('../../system/run.ts');
+  await run('stty', ['-F', `/proc/${String(process.pid)}/fd/0`, '-opost']).catch(() => undefined);
 }

@@ -29,7 +29,7 @@ export async function runTerminalSession(
   options: SessionOptions = {},
 ): Promise<ExitResult> {
   const modes = modeTracker();
-  const restore = terminal.enterRaw();
+  const restore = await terminal.enterRaw();
   const sendSize = (): void => stream.control({ resize: terminal.size() });
   const offResize = terminal.onResize(sendSize);
   const release = signals.take((name) => {

@@ -1,3 +1,4 @@
+import { CoppiceError } from '../../../protocol/errors.ts';
 import type { ImageCatalogue } from '../../images/catalogue.ts';
 import type { Handlers } from '../handlerTypes.ts';
 
@@ -11,11 +12,22 @@ export function imageHandlers(images: ImageCatalogue): ImageHandlers {
     },
     image_build: ({ name, rebuild }, { signal, progress }) =>
       images.build(name, { rebuild: rebuild ?? false, signal, progress }),
-    image_import: ({ source, name }, { signal, progress }) =>
-      images.import(source, name, { signal, progress }),
+    async image_import({ source, name }, { session, signal, progress }) {
+      if (session.peerUid !== undefined) throw importNeedsRoot();
+      return await images.import(source, name, { signal, progress });
+    },
     async image_remove({ name }) {
       await images.remove(name);
       return { name };
     },
   };
+}
+
+/** The system daemon reads the source as root: a user could name a file that only root may read. */
+function importNeedsRoot(): CoppiceError {
+  return new CoppiceError({
+    code: 'permission_denied',
+    message: 'The system daemon imports images only for root.',
+    next: 'Run it with sudo, or import into a daemon of your own (user mode).',
+  });
 }

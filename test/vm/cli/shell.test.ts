@@ -1,5 +1,6 @@
 /** A real pty on our side, a real terminal in the machine. */
 import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { spawn, type IPty } from 'node-pty';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cliFor, type Cli } from '../support/cliRunner.ts';
@@ -34,8 +35,11 @@ function open(file: string, args: readonly string[]): Terminal {
     type: (text) => pty.write(text),
     async sees(pattern) {
       let match: RegExpExecArray | null = null;
-      await expect.poll(() => (match = pattern.exec(printed)), { timeout: 30_000, message: `no ${String(pattern)} in ${JSON.stringify(printed.slice(-2000))}` }).not.toBeNull();
-      const found = match as unknown as RegExpExecArray;
+      for (const end = Date.now() + 30_000; match === null; await delay(20)) {
+        match = pattern.exec(printed);
+        if (match === null && Date.now() > end) throw new Error(`no ${String(pattern)} in ${JSON.stringify(printed.slice(-2000))}`);
+      }
+      const found: RegExpExecArray = match;
       printed = printed.slice(found.index + found[0].length);
       return found;
     },
@@ -49,6 +53,10 @@ describe('coppice shell', () => {
     await terminal.sees(/root@demo:\/workspace# /);
     terminal.type('stty size; echo "$TERM"\r');
     await terminal.sees(/30 100\r\nxterm-256color/);
+    // Exactly what the machine's terminal sends: nothing is translated a second time.
+    terminal.type(`stty -opost; printf 'a\\nb\\n'; stty opost\r`);
+    await terminal.sees(/a\nb\n/);
+    await terminal.sees(/root@demo:\/workspace# /);
     terminal.type('top\r');
     await terminal.sees(/PID USER/);
     terminal.pty.resize(70, 20);

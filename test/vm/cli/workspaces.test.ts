@@ -75,10 +75,10 @@ describe('doctor and status', () => {
   });
 
   it('doctor says why the daemon cannot start', async () => {
-    const broken = cliFor('/proc/nowhere');
+    const broken = cliFor('/dev/null/nowhere');
     const { code, stdout } = await broken.run(['doctor']);
     expect(code).toBe(1);
     expect(stdout).toContain('✗ Daemon:');
-    expect(stdout).toContain('/proc/nowhere');
+    expect(stdout).toContain('/dev/null/nowhere');
   });
 });

@@ -54,6 +54,18 @@ describe.skipIf(!isRoot)('system mode', () => {
     }
   });
 
+  it('gives each allowed user a socket of their own, through which no host file can be read', async () => {
+    const socket = path.join(daemon.paths.runtime, `${String(daemon.allowedUid)}.sock`);
+    const { uid, mode } = statSync(socket);
+    expect({ uid, mode: mode & 0o777 }).toEqual({ uid: daemon.allowedUid, mode: 0o600 });
+    const user = await connectClient(socket, { name: 'user', version: '0' });
+    expect(await user.call('workspace_list', {})).toHaveLength(2);
+    await expect(
+      user.call('image_import', { source: '/etc/shadow', name: 'stolen' }),
+    ).rejects.toMatchObject({ code: 'permission_denied' });
+    user.close();
+  });
+
   it("keeps one machine's account out of another's disk", () => {
     const owners = readdirSync(daemon.paths.workspaces).map((id) => {
       const { uid, mode } = statSync(path.join(daemon.paths.workspaces, id, 'disks'));

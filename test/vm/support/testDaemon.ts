@@ -1,7 +1,7 @@
 /** A real daemon with a state directory of its own, for tests that look at it from a client's side. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -13,6 +13,8 @@ export const daemonProgram = path.resolve(import.meta.dirname, '../../../dist/co
 export interface TestDaemon {
   readonly home: string;
   readonly paths: HostPaths;
+  /** The one user beside root who may use a daemon in system mode. */
+  readonly allowedUid: number;
   /** Process id of the daemon that runs now. */
   pid(): number;
   connect(name?: string): Promise<CoppiceClient>;
@@ -32,6 +34,9 @@ export async function startTestDaemon(mode: DaemonMode = 'user'): Promise<TestDa
   // In system mode machines run under accounts of their own, which have to get through here.
   if (mode === 'system') chmodSync(home, 0o711);
   const paths = hostPaths(mode, { COPPICE_HOME: home });
+  const allowedUid = 65_534;
+  const usersFile = path.join(home, 'users');
+  writeFileSync(usersFile, `${String(allowedUid)}\n`);
   const clients = new Set<CoppiceClient>();
   let child: ChildProcess | undefined;
 
@@ -61,7 +66,7 @@ export async function startTestDaemon(mode: DaemonMode = 'user'): Promise<TestDa
   async function start(): Promise<void> {
     child = spawn(process.execPath, ['--no-warnings', daemonProgram, `--${mode}`], {
       stdio: ['ignore', 'ignore', 'inherit'],
-      env: { ...process.env, COPPICE_HOME: home },
+      env: { ...process.env, COPPICE_HOME: home, COPPICE_USERS: usersFile },
     });
     const client = await connect();
     client.close();
@@ -92,6 +97,7 @@ export async function startTestDaemon(mode: DaemonMode = 'user'): Promise<TestDa
   return {
     home,
     paths,
+    allowedUid,
     pid: () => child?.pid ?? -1,
     connect,
     kill,

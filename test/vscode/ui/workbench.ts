@@ -81,8 +81,11 @@ export function workbench(page: Page): Workbench {
     },
     notification: (text) => page.locator('.notification-toast', { hasText: text }),
     async selectTerminal(name) {
-      const tabs = page.locator('.terminal-tabs-entry, .single-terminal-tab', { hasText: name });
-      await tabs.filter({ visible: true }).first().click();
+      const entry = page.locator('.terminal-tabs-entry', { hasText: name });
+      const only = page.locator('.single-terminal-tab', { hasText: name });
+      await entry.or(only).filter({ visible: true }).first().waitFor();
+      // The only terminal is shown already, and a click on its name would open a menu.
+      if (await entry.first().isVisible()) await entry.first().click();
     },
     async typeInTerminal(line) {
       await page.locator('.terminal-wrapper.active .xterm-screen').click();
