@@ -61,7 +61,10 @@ export function parseFileMode(text: string): number {
  * changed or cut gets the first characters of the id, so that two of them never collide.
  */
 export function hostnameFor(name: string, id: string): string {
-  const plain = name.toLowerCase().replace(/[^a-z0-9-]+/g, '-').replace(/^-+|-+$/g, '');
+  const plain = name
+    .toLowerCase()
+    .replace(/[^a-z0-9-]+/g, '-')
+    .replace(/^-+|-+$/g, '');
   if (plain === name.toLowerCase() && plain.length <= 63) return plain;
   const suffix = id.slice(0, 8);
   const head = plain.slice(0, 63 - suffix.length - 1).replace(/-+$/, '');

@@ -33,4 +33,3 @@ export interface ProgressParams {
   /** 0 to 1 where it is known. */
   readonly fraction?: number;
 }
-

@@ -50,7 +50,9 @@ async function main(): Promise<void> {
     const image = await client.call('image_build', { name: 'debian-dev' });
     // The first machine settles the accelerator; its boot is not counted.
     const warm = await client.call('workspace_create', {});
-    const { accelerator } = await client.call('workspace_info', { workspace_id: warm.workspace_id });
+    const { accelerator } = await client.call('workspace_info', {
+      workspace_id: warm.workspace_id,
+    });
     await client.call('workspace_destroy', { workspace_id: warm.workspace_id });
     const bare: BareOptions = {
       directory: home.directory,
@@ -68,7 +70,10 @@ async function main(): Promise<void> {
     await home.stop(client);
     progress.stop();
     process.stdout.write(`${reportTable(results)}\n\n`);
-    const file = writeReport(path.resolve('bench-results'), results, { accelerator, quick: values.quick });
+    const file = writeReport(path.resolve('bench-results'), results, {
+      accelerator,
+      quick: values.quick,
+    });
     process.stdout.write(`Medians; every sample is in ${path.relative(process.cwd(), file)}.\n`);
   } finally {
     progress.stop();

@@ -42,16 +42,21 @@ async function step<T>(
   work: (update: (message: string, fraction?: number) => void) => Promise<T>,
   describe: (value: T) => string = () => '',
 ): Promise<T> {
-  if (interrupted.signal.aborted) throw new CoppiceError({ code: 'cancelled', message: 'Stopped.' });
+  if (interrupted.signal.aborted)
+    throw new CoppiceError({ code: 'cancelled', message: 'Stopped.' });
   const progress = startProgress(title);
   const started = performance.now();
   try {
-    const value = await work((message, fraction) => progress.update(`${title}: ${message}`, fraction));
+    const value = await work((message, fraction) =>
+      progress.update(`${title}: ${message}`, fraction),
+    );
     const ms = performance.now() - started;
     progress.stop();
     const result = describe(value);
     steps.push({ title, result, ms });
-    say(`${style.good('✓')} ${title} ${style.dim(`${result === '' ? '' : `${result}, `}${formatDuration(ms)}`)}`);
+    say(
+      `${style.good('✓')} ${title} ${style.dim(`${result === '' ? '' : `${result}, `}${formatDuration(ms)}`)}`,
+    );
     return value;
   } finally {
     progress.stop();
@@ -73,13 +78,21 @@ async function buildWhatIsMissing(): Promise<void> {
     display.close();
   }
   const ms = performance.now() - started;
-  steps.push({ title: 'Kernel, guest agent, image', result: ms < 20_000 ? 'from the cache' : 'built', ms });
+  steps.push({
+    title: 'Kernel, guest agent, image',
+    result: ms < 20_000 ? 'from the cache' : 'built',
+    ms,
+  });
 }
 
 async function main(): Promise<void> {
   say(style.bold('Coppice quickstart'));
   await buildWhatIsMissing();
-  await step('Programs', () => buildAll(['coppice', 'coppiced']), () => 'bundled');
+  await step(
+    'Programs',
+    () => buildAll(['coppice', 'coppiced']),
+    () => 'bundled',
+  );
   const daemon = await step('Daemon', findOrStartDaemon, ({ ours, client }) =>
     ours ? `started in ${client.server.mode} mode` : 'was running already',
   );
@@ -111,7 +124,11 @@ async function useMachine(client: CoppiceClient): Promise<void> {
   await step(
     'Image registered',
     (update) =>
-      client.call('image_build', { name: image }, { signal, onProgress: (p) => update(p.message, p.fraction) }),
+      client.call(
+        'image_build',
+        { name: image },
+        { signal, onProgress: (p) => update(p.message, p.fraction) },
+      ),
     (info) => `${info.name}, ${formatBytes(info.size_bytes)}`,
   );
   // Ephemeral: should this script be killed, the daemon destroys the machine.
@@ -119,14 +136,20 @@ async function useMachine(client: CoppiceClient): Promise<void> {
   const machine = await step(
     'Machine created and booted',
     (update) =>
-      client.call('workspace_create', { name, ephemeral: true }, { signal, onProgress: (p) => update(p.message, p.fraction) }),
+      client.call(
+        'workspace_create',
+        { name, ephemeral: true },
+        { signal, onProgress: (p) => update(p.message, p.fraction) },
+      ),
     () => name,
   );
   try {
     await runCommands(client, machine.workspace_id);
     await moveFile(client, machine.workspace_id);
   } finally {
-    await step('Machine destroyed', () => client.call('workspace_destroy', { workspace_id: machine.workspace_id }));
+    await step('Machine destroyed', () =>
+      client.call('workspace_destroy', { workspace_id: machine.workspace_id }),
+    );
   }
 }
 
@@ -136,7 +159,11 @@ async function runCommands(client: CoppiceClient, machine: string): Promise<void
     async () => {
       const results: string[] = [];
       for (const command of commands) {
-        const result = await client.call('exec', { workspace_id: machine, command }, { signal: interrupted.signal });
+        const result = await client.call(
+          'exec',
+          { workspace_id: machine, command },
+          { signal: interrupted.signal },
+        );
         if (result.exit_code !== 0) {
           throw new CoppiceError({
             code: 'command_failed',
@@ -163,7 +190,11 @@ async function moveFile(client: CoppiceClient, machine: string): Promise<void> {
   await step(
     'File into the machine',
     async () => {
-      const { ticket } = await client.call('file_upload', { workspace_id: machine, path, size: fileBytes });
+      const { ticket } = await client.call('file_upload', {
+        workspace_id: machine,
+        path,
+        size: fileBytes,
+      });
       // eslint-disable-next-line @typescript-eslint/require-await
       async function* once(): AsyncGenerator<Uint8Array> {
         yield content;
@@ -177,9 +208,13 @@ async function moveFile(client: CoppiceClient, machine: string): Promise<void> {
     async () => {
       const { ticket } = await client.call('file_download', { workspace_id: machine, path });
       const chunks: Uint8Array[] = [];
-      for await (const chunk of downloadedBytes(await client.openStream(ticket))) chunks.push(chunk);
+      for await (const chunk of downloadedBytes(await client.openStream(ticket)))
+        chunks.push(chunk);
       if (digest(Buffer.concat(chunks)) !== digest(content)) {
-        throw new CoppiceError({ code: 'file_error', message: 'The file that came back is not the one that went in.' });
+        throw new CoppiceError({
+          code: 'file_error',
+          message: 'The file that came back is not the one that went in.',
+        });
       }
     },
     () => `${formatBytes(fileBytes)}, same SHA-256`,

@@ -3,7 +3,13 @@ import { operations, type OperationName } from '../../protocol/operations.ts';
 import type { Operation } from '../../protocol/operation.ts';
 import { completionSpec, completeSpec } from './commands/completion.ts';
 import { cpSpec } from './commands/cp.ts';
-import { daemonLogsSpec, daemonRunSpec, daemonStartSpec, daemonStatusSpec, withoutStarting } from './commands/daemon.ts';
+import {
+  daemonLogsSpec,
+  daemonRunSpec,
+  daemonStartSpec,
+  daemonStatusSpec,
+  withoutStarting,
+} from './commands/daemon.ts';
 import { withLocalChecks } from './commands/doctor.ts';
 import { execSpec } from './commands/exec.ts';
 import { jobsAttachSpec } from './commands/jobsAttach.ts';
@@ -24,9 +30,33 @@ const adapted: Readonly<Partial<Record<OperationName, (spec: CommandSpec) => Com
 
 /** The order of `coppice --help`. */
 const order = [
-  'create', 'list', 'info', 'start', 'stop', 'destroy',
-  'run', 'exec', 'shell', 'jobs', 'cp', 'read', 'write', 'edit', 'ls', 'stat', 'mkdir', 'mv', 'delete', 'search',
-  'logs', 'stats', 'image', 'status', 'doctor', 'daemon', 'completion',
+  'create',
+  'list',
+  'info',
+  'start',
+  'stop',
+  'destroy',
+  'run',
+  'exec',
+  'shell',
+  'jobs',
+  'cp',
+  'read',
+  'write',
+  'edit',
+  'ls',
+  'stat',
+  'mkdir',
+  'mv',
+  'delete',
+  'search',
+  'logs',
+  'stats',
+  'image',
+  'status',
+  'doctor',
+  'daemon',
+  'completion',
 ];
 
 /**

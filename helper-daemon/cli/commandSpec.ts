@@ -49,7 +49,8 @@ export interface CommandSpec {
   run(invocation: Invocation, context: CliContext): Promise<number>;
 }
 
-export type FlagValue = boolean | string | number | readonly string[] | Readonly<Record<string, string>>;
+export type FlagValue =
+  boolean | string | number | readonly string[] | Readonly<Record<string, string>>;
 
 export interface Invocation {
   readonly positionals: Readonly<Record<string, string | readonly string[] | undefined>>;

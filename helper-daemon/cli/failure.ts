@@ -36,9 +36,7 @@ export function reportFailure(error: unknown, json: boolean): number {
   if (usage) return exitCodes.usage;
   if (error instanceof GaveUp) return error.exitCode;
   if (body.code === 'not_started') return notStartedCode(body.message);
-  return body.code === 'cancelled'
-    ? exitCodes.signalBase + 2
-    : exitCodes.failed;
+  return body.code === 'cancelled' ? exitCodes.signalBase + 2 : exitCodes.failed;
 }
 
 function writeFailure(body: ErrorBody): void {

@@ -17,7 +17,10 @@ const hot: Readonly<Record<string, () => Promise<CommandSpec>>> = {
 };
 
 /** The one command that is needed, or undefined when all must be known. */
-export async function hotCommand(words: readonly string[], help: boolean): Promise<CommandSpec | undefined> {
+export async function hotCommand(
+  words: readonly string[],
+  help: boolean,
+): Promise<CommandSpec | undefined> {
   const [first] = words;
   if (help || first === undefined || !Object.hasOwn(hot, first)) return undefined;
   return await hot[first]?.();

@@ -7,7 +7,7 @@ import { hotCommand } from './hotCommands.ts';
 import { listenForSignals } from './signals.ts';
 
 async function main(argv: readonly string[]): Promise<number> {
-  const signals = listenForSignals();
+  const signals = listenForSignals((code) => process.exit(code));
   // The reader of our output has seen enough, as in `coppice exec … | head`.
   process.stdout.on('error', leaveOnBrokenPipe);
   process.stderr.on('error', leaveOnBrokenPipe);

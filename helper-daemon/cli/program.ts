@@ -59,13 +59,17 @@ export function buildProgram(specs: readonly CommandSpec[]): Program {
       try {
         await root.parseAsync([...words], { from: 'user' });
       } catch (error) {
-        return handleCommanderError(error, root, argv);
+        throwUnlessHelp(error, root, argv);
+        return undefined;
       }
       const spec = match as Match | undefined;
       if (spec?.spec.rest?.required === true && rest.length === 0) {
         throw new UsageError(
           `coppice ${spec.spec.words} needs a command to run.`,
-          `For example: coppice ${spec.spec.words} ${spec.spec.positionals.map((p) => `<${p.label}>`).join(' ')} -- uname -a`.replace(/ {2,}/g, ' '),
+          `For example: coppice ${spec.spec.words} ${spec.spec.positionals.map((p) => `<${p.label}>`).join(' ')} -- uname -a`.replace(
+            / {2,}/g,
+            ' ',
+          ),
         );
       }
       return match;
@@ -137,7 +141,8 @@ function usageOf(spec: CommandSpec): string {
 
 function helpAfter(spec: CommandSpec): string {
   const sections: string[] = [];
-  if (spec.aliases !== undefined) sections.push(`Also: ${spec.aliases.map((a) => `coppice ${a}`).join(', ')}`);
+  if (spec.aliases !== undefined)
+    sections.push(`Also: ${spec.aliases.map((a) => `coppice ${a}`).join(', ')}`);
   if (spec.notes !== undefined) sections.push(spec.notes);
   if (spec.examples !== undefined) {
     const lines = spec.examples.map(([command, effect]) => `  ${command}\n      ${effect}`);
@@ -164,11 +169,10 @@ function valueName(flag: FlagSpec): string {
 }
 
 function asOption(flag: FlagSpec): Option {
-  const spelling = flag.spelling.includes('<')
-    ? flag.spelling
-    : flag.spelling + valueName(flag);
+  const spelling = flag.spelling.includes('<') ? flag.spelling : flag.spelling + valueName(flag);
   const repeatable = flag.kind === 'pairs' || flag.kind === 'list' ? ' (repeatable)' : '';
-  const choices = flag.choices === undefined || flag.choices.length <= 3 ? '' : ` (${flag.choices.join(', ')})`;
+  const choices =
+    flag.choices === undefined || flag.choices.length <= 3 ? '' : ` (${flag.choices.join(', ')})`;
   const option = new Option(spelling, `${flag.description}${choices}${repeatable}`.trim());
   option.attributeName = () => flag.key;
   if (flag.required === true) option.makeOptionMandatory();
@@ -192,8 +196,15 @@ function parseFlag(flag: FlagSpec, named: string, value: string, previous: unkno
       return [...((previous as readonly string[] | undefined) ?? []), value];
     case 'pairs': {
       const cut = value.indexOf('=');
-      if (cut < 1) throw new UsageError(`${named} must be NAME=VALUE (got ${JSON.stringify(value)}).`, 'For example: -e LANG=C');
-      return { ...(previous as Record<string, string> | undefined), [value.slice(0, cut)]: value.slice(cut + 1) };
+      if (cut < 1)
+        throw new UsageError(
+          `${named} must be NAME=VALUE (got ${JSON.stringify(value)}).`,
+          'For example: -e LANG=C',
+        );
+      return {
+        ...(previous as Record<string, string> | undefined),
+        [value.slice(0, cut)]: value.slice(cut + 1),
+      };
     }
     default:
       return value;
@@ -263,20 +274,16 @@ function takesNextWord(command: Command, word: string): boolean {
     const option = command.options.find((candidate) => candidate.long === word);
     return option?.required === true;
   }
-  for (const [position, letter] of [...word.slice(1)].entries()) {
+  for (const [position, letter] of Array.from(word.slice(1)).entries()) {
     const option = command.options.find((candidate) => candidate.short === `-${letter}`);
     if (option?.required === true) return position === word.length - 2;
   }
   return false;
 }
 
-function handleCommanderError(
-  error: unknown,
-  root: Command,
-  argv: readonly string[],
-): undefined {
+function handleCommanderError(error: unknown, root: Command, argv: readonly string[]): undefined {
   if (!(error instanceof CommanderError)) throw error;
-  if (['commander.helpDisplayed', 'commander.version'].includes(error.code)) return undefined;
+  if (['commander.helpDisplayed', 'commander.version'].includes(error.code)) return;
   const words = argv.filter((word) => !word.startsWith('-'));
   const group = root.commands.find((command) => command.name() === words[0]);
   const here = group === undefined ? '' : ` ${group.name()}`;
@@ -289,10 +296,7 @@ function handleCommanderError(
   }
   const sub = group?.commands.find((command) => command.name() === words[1]);
   const helpOf = sub === undefined ? here : `${here} ${sub.name()}`;
-  throw new UsageError(
-    sentence(error.message),
-    `See coppice${helpOf} --help.`,
-  );
+  throw new UsageError(sentence(error.message), `See coppice${helpOf} --help.`);
 }
 
 /** Commander's "error: unknown command 'x'\n(Did you mean y?)" as "Unknown command 'x'. Did you mean y?" */

@@ -11,13 +11,14 @@ export interface Signals {
   take(handler: (name: EndSignal) => void): () => void;
 }
 
-export function listenForSignals(): Signals {
+/** @param exit ends the process at once: for the second signal */
+export function listenForSignals(exit: (code: number) => void): Signals {
   const controller = new AbortController();
   let taken: ((name: EndSignal) => void) | undefined;
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(name, () => {
       if (taken !== undefined) taken(name);
-      else if (controller.signal.aborted) process.exit(exitCodes.signalBase + signalNumbers[name]);
+      else if (controller.signal.aborted) exit(exitCodes.signalBase + signalNumbers[name]);
       else controller.abort(name);
     });
   }

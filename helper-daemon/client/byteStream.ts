@@ -10,6 +10,7 @@ import {
   type FrameType,
   type StreamControl,
 } from '../../protocol/stream.ts';
+import { drained } from '../system/drained.ts';
 
 /** Bytes per frame sent; large enough to be cheap, small enough to keep streams responsive. */
 const chunkBytes = 256 * 1024;
@@ -82,19 +83,6 @@ export async function openByteStream(socketPath: string, ticket: string): Promis
       socket.destroy();
     },
   };
-}
-
-function drained(socket: net.Socket): Promise<void> {
-  if (socket.destroyed) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = (): void => {
-      socket.off('drain', done);
-      socket.off('close', done);
-      resolve();
-    };
-    socket.on('drain', done);
-    socket.on('close', done);
-  });
 }
 
 function unreachable(socketPath: string, cause: Error): CoppiceError {

@@ -91,11 +91,11 @@ async function startDaemon(options: ConnectOptions): Promise<StartedDaemon> {
     });
   }
   const paths = hostPaths('user');
-  await mkdir(paths.state, { recursive: true, mode: 0o700 }).catch((error: Error) => {
+  await mkdir(paths.state, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
     throw new CoppiceError(
       {
         code: 'permission_denied',
-        message: `The state directory ${paths.state} cannot be created: ${error.message}`,
+        message: `The state directory ${paths.state} cannot be created: ${error instanceof Error ? error.message : String(error)}`,
         next: 'Make it writable, or set COPPICE_HOME to a directory that is.',
       },
       { cause: error },

@@ -20,10 +20,7 @@ const firstBytesMs = 10_000;
 const connectionLimit = 1024;
 
 /** A stale socket at the path is replaced: the caller holds the state lock. */
-export async function listenOn(
-  where: Endpoint,
-  services: SessionServices,
-): Promise<Listener> {
+export async function listenOn(where: Endpoint, services: SessionServices): Promise<Listener> {
   const open = new Set<net.Socket>();
   const server = net.createServer((socket) => {
     open.add(socket);

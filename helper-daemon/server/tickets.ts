@@ -15,7 +15,10 @@ export interface Tickets {
 const lifetimeMs = 30_000;
 
 export function tickets(): Tickets {
-  const open = new Map<string, { handler: StreamHandler; expired: () => void; timer: NodeJS.Timeout }>();
+  const open = new Map<
+    string,
+    { handler: StreamHandler; expired: () => void; timer: NodeJS.Timeout }
+  >();
   return {
     issue(handler, expired) {
       const ticket = randomBytes(32).toString('base64url');

@@ -21,14 +21,11 @@ export interface Journal {
 }
 
 export function journal(db: Database, now: () => Date = () => new Date()): Journal {
-  const begin = db.prepare(
-    'INSERT INTO journal (kind, subject, started_at) VALUES (?, ?, ?)',
-  );
+  const begin = db.prepare('INSERT INTO journal (kind, subject, started_at) VALUES (?, ?, ?)');
   const end = db.prepare('DELETE FROM journal WHERE id = ?');
   const open = db.prepare('SELECT * FROM journal ORDER BY id');
   return {
-    begin: (kind, subject) =>
-      Number(begin.run(kind, subject, now().toISOString()).lastInsertRowid),
+    begin: (kind, subject) => Number(begin.run(kind, subject, now().toISOString()).lastInsertRowid),
     end(id) {
       end.run(id);
     },

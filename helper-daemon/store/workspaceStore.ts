@@ -34,7 +34,11 @@ export interface MachineRunRecord {
   readonly accelerator: 'kvm' | 'tcg';
   readonly startedAt: string;
   /** Unset until the process is known. */
-  readonly process?: { readonly pid: number; readonly startTime: string; readonly executable: string };
+  readonly process?: {
+    readonly pid: number;
+    readonly startTime: string;
+    readonly executable: string;
+  };
 }
 
 export interface WorkspaceStore {

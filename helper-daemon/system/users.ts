@@ -9,7 +9,9 @@ import { run } from './run.ts';
 const usersFile = '/etc/coppice/users';
 
 /** @throws CoppiceError `invalid_input` naming the line that no account matches */
-export async function allowedUids(file = process.env['COPPICE_USERS'] ?? usersFile): Promise<number[]> {
+export async function allowedUids(
+  file = process.env['COPPICE_USERS'] ?? usersFile,
+): Promise<number[]> {
   const text = await readFile(file, 'utf8').catch(() => '');
   const uids = new Set<number>();
   for (const [index, raw] of text.split('\n').entries()) {

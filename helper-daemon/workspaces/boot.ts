@@ -155,5 +155,8 @@ function quoteTail(text: string): string {
 
 function throwIfCancelled(signal: AbortSignal): void {
   if (!signal.aborted) return;
-  throw new CoppiceError({ code: 'cancelled', message: 'The call was cancelled; nothing was kept.' });
+  throw new CoppiceError({
+    code: 'cancelled',
+    message: 'The call was cancelled; nothing was kept.',
+  });
 }

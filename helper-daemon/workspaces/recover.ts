@@ -45,7 +45,8 @@ async function recoverWorkspace(
       return;
     }
     const run = services.store.runOf(record.id);
-    const running = run !== undefined && entry?.kind !== 'stop' && (await takeOver(services, record, run));
+    const running =
+      run !== undefined && entry?.kind !== 'stop' && (await takeOver(services, record, run));
     if (!running) await settleAsStopped(services, record, run, entry);
     if (entry !== undefined) services.journal.end(entry.id);
   });

@@ -5,9 +5,7 @@ import type { WorkspaceRecord, WorkspaceStore } from '../store/workspaceStore.ts
 
 /** @throws CoppiceError `not_found` */
 export function resolveWorkspace(store: WorkspaceStore, reference: string): WorkspaceRecord {
-  const record = isUuid(reference)
-    ? store.byId(reference.toLowerCase())
-    : store.byName(reference);
+  const record = isUuid(reference) ? store.byId(reference.toLowerCase()) : store.byName(reference);
   if (record !== undefined) return record;
   throw new CoppiceError({
     code: 'not_found',

@@ -15,7 +15,10 @@ export const daemonStatus = defineOperation({
     socket: z.string(),
     state_dir: z.string(),
     log_file: z.string(),
-    accelerator: z.enum(['kvm', 'tcg']).nullable().describe('null until the first machine needs it'),
+    accelerator: z
+      .enum(['kvm', 'tcg'])
+      .nullable()
+      .describe('null until the first machine needs it'),
     workspaces: z.object({ total: z.int(), running: z.int() }),
     clients: z.int(),
     host: z.object({

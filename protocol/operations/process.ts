@@ -79,7 +79,11 @@ export const exec = defineOperation({
       .max(limits.outputBytes.max)
       .optional()
       .describe('Per stream; default 262144'),
-    input: z.string().max(1024 * 1024).optional().describe('Text for standard input'),
+    input: z
+      .string()
+      .max(1024 * 1024)
+      .optional()
+      .describe('Text for standard input'),
   }),
   output: exitResult.extend({ stdout: z.string(), stderr: z.string() }),
   risk: 'write',
@@ -97,7 +101,11 @@ export const processOpen = defineOperation({
     command: commandText.optional().describe('Shell command (/bin/sh -c)'),
     argv: z.array(commandText).min(1).max(4096).optional().describe('Program and arguments'),
     job_id: z.int().positive().optional().describe('Attach to this job instead'),
-    stdout_offset: z.int().min(0).optional().describe('Replay kept output from here when attaching'),
+    stdout_offset: z
+      .int()
+      .min(0)
+      .optional()
+      .describe('Replay kept output from here when attaching'),
     stderr_offset: z.int().min(0).optional(),
     ...howToRun,
     terminal: terminalSize.optional().describe('Give it a terminal of this size'),

@@ -2,13 +2,7 @@ import * as z from 'zod';
 import { limits } from '../limits.ts';
 import { imageName, workspaceName, workspaceRef } from '../names.ts';
 import { defineOperation } from '../operation.ts';
-import {
-  diskGb,
-  memoryMb,
-  vcpus,
-  workspaceState,
-  workspaceSummary,
-} from './workspaceModel.ts';
+import { diskGb, memoryMb, vcpus, workspaceState, workspaceSummary } from './workspaceModel.ts';
 
 const onWorkspace = z.object({ workspace_id: workspaceRef });
 
@@ -145,7 +139,12 @@ export const workspaceLogs = defineOperation({
   summary: 'Show what a machine wrote on its console',
   input: onWorkspace.extend({
     log_type: z.enum(['console', 'stderr', 'all']).optional().describe('Default: all'),
-    max_lines: z.int().min(1).max(limits.logLines.max).optional().describe('Last lines; default 100'),
+    max_lines: z
+      .int()
+      .min(1)
+      .max(limits.logLines.max)
+      .optional()
+      .describe('Last lines; default 100'),
   }),
   output: z.object({ console: z.string().optional(), stderr: z.string().optional() }),
   risk: 'read',
@@ -184,4 +183,3 @@ export const workspaceStats = defineOperation({
   errors: ['not_found', 'wrong_state', 'guest_unreachable'],
   cli: { command: 'stats', positionals: ['workspace_id'] },
 });
-

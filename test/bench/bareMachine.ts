@@ -37,7 +37,18 @@ export interface BareOptions {
 export function prepareDisk({ directory, image, diskGb }: BareOptions): string {
   const disk = path.join(directory, `${randomUUID()}.qcow2`);
   const layout = 'extended_l2=on,cluster_size=128k,backing_fmt=qcow2';
-  execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', layout, '-b', image, disk, `${String(diskGb)}G`]);
+  execFileSync('qemu-img', [
+    'create',
+    '-q',
+    '-f',
+    'qcow2',
+    '-o',
+    layout,
+    '-b',
+    image,
+    disk,
+    `${String(diskGb)}G`,
+  ]);
   return disk;
 }
 
@@ -92,7 +103,10 @@ async function reachAgent(
     if (child.exitCode !== null) throw new Error('QEMU ended before it opened its sockets.');
     await delay(1);
   }
-  const channel = await openChannel({ kind: 'unix', path: socket }, { key, generation: 1n, signal: AbortSignal.timeout(120_000) });
+  const channel = await openChannel(
+    { kind: 'unix', path: socket },
+    { key, generation: 1n, signal: AbortSignal.timeout(120_000) },
+  );
   const connection = await openConnection(channel);
   return { services: connection.clients, close: () => connection.close('the measurement is over') };
 }

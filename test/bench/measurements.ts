@@ -14,7 +14,10 @@ export interface BenchContext {
 
 const mega = 1e6;
 
-export async function measureBoot({ client, bare, say }: BenchContext, rounds: number): Promise<Comparison> {
+export async function measureBoot(
+  { client, bare, say }: BenchContext,
+  rounds: number,
+): Promise<Comparison> {
   const baseline: number[] = [];
   const ours: number[] = [];
   for (let round = 0; round < rounds; round += 1) {
@@ -55,7 +58,11 @@ export interface Running {
   readonly workspace: string;
 }
 
-export async function measureExec({ client, say }: BenchContext, { bare, workspace }: Running, rounds: number): Promise<Comparison[]> {
+export async function measureExec(
+  { client, say }: BenchContext,
+  { bare, workspace }: Running,
+  rounds: number,
+): Promise<Comparison[]> {
   const inGuestPlusPing: number[] = [];
   const ours: number[] = [];
   const pings: number[] = [];
@@ -85,17 +92,41 @@ export async function measureExec({ client, say }: BenchContext, { bare, workspa
       ours,
       promise: { kind: 'ratio at most', limit: 1.25 },
     },
-    { what: 'exec of true', baselineName: 'exec over the bare channel', unit: 'ms', baseline: rawExec, ours, promise: { kind: 'none' } },
-    { what: 'channel ping', baselineName: '', unit: 'ms', baseline: [], ours: pings, promise: { kind: 'none' } },
+    {
+      what: 'exec of true',
+      baselineName: 'exec over the bare channel',
+      unit: 'ms',
+      baseline: rawExec,
+      ours,
+      promise: { kind: 'none' },
+    },
+    {
+      what: 'channel ping',
+      baselineName: '',
+      unit: 'ms',
+      baseline: [],
+      ours: pings,
+      promise: { kind: 'none' },
+    },
   ];
 }
 
-export async function measureTransfer({ client, say }: BenchContext, { bare, workspace }: Running, bytes: number, rounds: number): Promise<Comparison[]> {
+export async function measureTransfer(
+  { client, say }: BenchContext,
+  { bare, workspace }: Running,
+  bytes: number,
+  rounds: number,
+): Promise<Comparison[]> {
   const chunk = Buffer.alloc(256 * 1024, 0x5a);
   const rate = (ms: number): number => bytes / mega / (ms / 1000);
   const path = '/workspace/bench.bin';
   await makeHole(bare, bytes);
-  const samples = { rawIn: [] as number[], rawOut: [] as number[], upload: [] as number[], download: [] as number[] };
+  const samples = {
+    rawIn: [] as number[],
+    rawOut: [] as number[],
+    upload: [] as number[],
+    download: [] as number[],
+  };
   for (let round = 0; round < rounds; round += 1) {
     say(`transfer ${String(round + 1)} of ${String(rounds)}`);
     samples.rawIn.push(rate((await timed(() => writeToNowhere(bare, chunk, bytes))).ms));
@@ -103,7 +134,11 @@ export async function measureTransfer({ client, say }: BenchContext, { bare, wor
       rate(
         (
           await timed(async () => {
-            const { ticket } = await client.call('file_upload', { workspace_id: workspace, path, size: bytes });
+            const { ticket } = await client.call('file_upload', {
+              workspace_id: workspace,
+              path,
+              size: bytes,
+            });
             await uploadBytes(await client.openStream(ticket), repeated(chunk, bytes));
           })
         ).ms,
@@ -114,9 +149,13 @@ export async function measureTransfer({ client, say }: BenchContext, { bare, wor
       rate(
         (
           await timed(async () => {
-            const { ticket } = await client.call('file_download', { workspace_id: workspace, path });
+            const { ticket } = await client.call('file_download', {
+              workspace_id: workspace,
+              path,
+            });
             let seen = 0;
-            for await (const part of downloadedBytes(await client.openStream(ticket))) seen += part.length;
+            for await (const part of downloadedBytes(await client.openStream(ticket)))
+              seen += part.length;
             if (seen !== bytes) throw new Error(`${String(seen)} bytes came back.`);
           })
         ).ms,
@@ -125,19 +164,40 @@ export async function measureTransfer({ client, say }: BenchContext, { bare, wor
   }
   const size = `${String(Math.round(bytes / 1024 ** 2))} MiB`;
   return [
-    { what: `download of ${size}`, baselineName: 'hole of a memory file, bare channel', unit: 'MB/s', baseline: samples.rawOut, ours: samples.download, promise: { kind: 'ratio at least', limit: 0.7 } },
-    { what: `upload of ${size}`, baselineName: '/dev/null, bare channel', unit: 'MB/s', baseline: samples.rawIn, ours: samples.upload, promise: { kind: 'ratio at least', limit: 0.5 } },
+    {
+      what: `download of ${size}`,
+      baselineName: 'hole of a memory file, bare channel',
+      unit: 'MB/s',
+      baseline: samples.rawOut,
+      ours: samples.download,
+      promise: { kind: 'ratio at least', limit: 0.7 },
+    },
+    {
+      what: `upload of ${size}`,
+      baselineName: '/dev/null, bare channel',
+      unit: 'MB/s',
+      baseline: samples.rawIn,
+      ours: samples.upload,
+      promise: { kind: 'ratio at least', limit: 0.5 },
+    },
   ];
 }
 
 // eslint-disable-next-line @typescript-eslint/require-await
 async function* repeated(chunk: Uint8Array, bytes: number): AsyncGenerator<Uint8Array> {
-  for (let sent = 0; sent < bytes; sent += chunk.length) yield chunk.subarray(0, Math.min(chunk.length, bytes - sent));
+  for (let sent = 0; sent < bytes; sent += chunk.length)
+    yield chunk.subarray(0, Math.min(chunk.length, bytes - sent));
 }
 
 /** The agent hands the bytes to a device that forgets them: no file, no disk. */
-async function writeToNowhere({ clients }: BareMachine, chunk: Uint8Array, bytes: number): Promise<void> {
-  async function* input(): AsyncGenerator<{ part: { case: 'header'; value: { path: Uint8Array } } | { case: 'data'; value: Uint8Array } }> {
+async function writeToNowhere(
+  { clients }: BareMachine,
+  chunk: Uint8Array,
+  bytes: number,
+): Promise<void> {
+  async function* input(): AsyncGenerator<{
+    part: { case: 'header'; value: { path: Uint8Array } } | { case: 'data'; value: Uint8Array };
+  }> {
     yield { part: { case: 'header', value: { path: Buffer.from('/dev/null') } } };
     for await (const value of repeated(chunk, bytes)) yield { part: { case: 'data', value } };
   }
@@ -148,7 +208,9 @@ async function writeToNowhere({ clients }: BareMachine, chunk: Uint8Array, bytes
 const hole = '/dev/shm/hole';
 
 async function makeHole({ clients }: BareMachine, bytes: number): Promise<void> {
-  const { exited } = await clients.process.exec({ spec: { command: `truncate -s ${String(bytes)} ${hole}` } });
+  const { exited } = await clients.process.exec({
+    spec: { command: `truncate -s ${String(bytes)} ${hole}` },
+  });
   if (exited?.exitCode !== 0) throw new Error(`${hole} could not be made.`);
 }
 
@@ -160,16 +222,36 @@ async function readHole({ clients }: BareMachine, bytes: number): Promise<void> 
   if (seen !== bytes) throw new Error(`${hole} gave ${String(seen)} bytes.`);
 }
 
-export async function measureMemory({ client }: BenchContext, { bare, workspace }: Running): Promise<Comparison[]> {
+export async function measureMemory(
+  { client }: BenchContext,
+  { bare, workspace }: Running,
+): Promise<Comparison[]> {
   const { pid } = await client.call('workspace_info', { workspace_id: workspace });
   return [
-    { what: 'memory of a machine (PSS of QEMU)', baselineName: 'the same, bare', unit: 'MiB', baseline: [pssOf(bare.pid)], ours: [pssOf(pid ?? 0)], promise: { kind: 'none' } },
-    { what: 'daemon, one machine running (RSS)', baselineName: '', unit: 'MiB', baseline: [], ours: [rssOf(client.server.server.pid)], promise: { kind: 'at most', limit: 100 } },
+    {
+      what: 'memory of a machine (PSS of QEMU)',
+      baselineName: 'the same, bare',
+      unit: 'MiB',
+      baseline: [pssOf(bare.pid)],
+      ours: [pssOf(pid ?? 0)],
+      promise: { kind: 'none' },
+    },
+    {
+      what: 'daemon, one machine running (RSS)',
+      baselineName: '',
+      unit: 'MiB',
+      baseline: [],
+      ours: [rssOf(client.server.server.pid)],
+      promise: { kind: 'at most', limit: 100 },
+    },
   ];
 }
 
 /** A daemon of its own, because what it knows is put into its state before it starts. */
-export async function measureKnown(say: (text: string) => void, rounds: number): Promise<Comparison[]> {
+export async function measureKnown(
+  say: (text: string) => void,
+  rounds: number,
+): Promise<Comparison[]> {
   const home = benchHome();
   try {
     const first = await home.connect();
@@ -184,11 +266,26 @@ export async function measureKnown(say: (text: string) => void, rounds: number):
     addStoppedWorkspaces(home, 900);
     const many = await home.connect();
     const times: number[] = [];
-    for (let round = 0; round < rounds; round += 1) times.push((await timed(() => many.call('workspace_list', {}))).ms);
+    for (let round = 0; round < rounds; round += 1)
+      times.push((await timed(() => many.call('workspace_list', {}))).ms);
     await home.stop(many);
     return [
-      { what: 'daemon, 100 workspaces known (RSS)', baselineName: '', unit: 'MiB', baseline: [], ours: [memory], promise: { kind: 'at most', limit: 100 } },
-      { what: 'list of 1,000 workspaces', baselineName: '', unit: 'ms', baseline: [], ours: times, promise: { kind: 'at most', limit: 20 } },
+      {
+        what: 'daemon, 100 workspaces known (RSS)',
+        baselineName: '',
+        unit: 'MiB',
+        baseline: [],
+        ours: [memory],
+        promise: { kind: 'at most', limit: 100 },
+      },
+      {
+        what: 'list of 1,000 workspaces',
+        baselineName: '',
+        unit: 'ms',
+        baseline: [],
+        ours: times,
+        promise: { kind: 'at most', limit: 20 },
+      },
     ];
   } finally {
     home.remove();

@@ -11,7 +11,8 @@ export function reportTable(comparisons: readonly Comparison[]): string {
   const style = styleFor(process.stdout);
   const rows = comparisons.map((comparison) => {
     const { baseline, ours, ratio, kept } = judge(comparison);
-    const mark = kept === undefined ? style.dim('-') : kept ? style.good('kept') : style.bad('MISSED');
+    const mark =
+      kept === undefined ? style.dim('-') : kept ? style.good('kept') : style.bad('MISSED');
     return [
       comparison.what,
       baseline === undefined ? '' : `${number(baseline)} ${comparison.unit}`,
@@ -55,16 +56,28 @@ function number(value: number): string {
 }
 
 /** @returns the file */
-export function writeReport(directory: string, comparisons: readonly Comparison[], facts: Readonly<Record<string, unknown>>): string {
+export function writeReport(
+  directory: string,
+  comparisons: readonly Comparison[],
+  facts: Readonly<Record<string, unknown>>,
+): string {
   mkdirSync(directory, { recursive: true });
   const now = new Date().toISOString();
   const file = path.join(directory, `${now.replaceAll(':', '-').slice(0, 19)}.json`);
   const report = {
     at: now,
     version,
-    host: { cpus: os.cpus().length, model: os.cpus()[0]?.model, memory_bytes: os.totalmem(), kernel: os.release() },
+    host: {
+      cpus: os.cpus().length,
+      model: os.cpus()[0]?.model,
+      memory_bytes: os.totalmem(),
+      kernel: os.release(),
+    },
     ...facts,
-    results: comparisons.map((comparison) => ({ ...comparison, ...{ verdict: judge(comparison) } })),
+    results: comparisons.map((comparison) => ({
+      ...comparison,
+      ...{ verdict: judge(comparison) },
+    })),
   };
   writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`);
   return file;

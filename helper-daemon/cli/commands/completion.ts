@@ -11,7 +11,15 @@ const shells = ['bash', 'zsh', 'fish'] as const;
 export const completionSpec: CommandSpec = {
   words: 'completion',
   summary: 'Print a completion script for a shell',
-  positionals: [{ key: 'shell', label: 'shell', required: true, description: shells.join(', '), choices: shells }],
+  positionals: [
+    {
+      key: 'shell',
+      label: 'shell',
+      required: true,
+      description: shells.join(', '),
+      choices: shells,
+    },
+  ],
   flags: [],
   examples: [
     ['source <(coppice completion bash)', 'For this bash; in ~/.bashrc for all.'],
@@ -21,7 +29,10 @@ export const completionSpec: CommandSpec = {
     const shell = text(invocation, 'shell');
     const script = completionScript(shell);
     if (script === undefined) {
-      throw new UsageError(`There is no completion for ${JSON.stringify(shell)}.`, `Give one of ${shells.join(', ')}.`);
+      throw new UsageError(
+        `There is no completion for ${JSON.stringify(shell)}.`,
+        `Give one of ${shells.join(', ')}.`,
+      );
     }
     context.print(script);
     return Promise.resolve(0);
@@ -57,7 +68,8 @@ async function candidates(
 ): Promise<readonly string[]> {
   const current = words.at(-1) ?? '';
   const { command, path, positionals } = locate(root, words.slice(0, -1));
-  const matching = (all: readonly string[]): readonly string[] => all.filter((one) => one.startsWith(current));
+  const matching = (all: readonly string[]): readonly string[] =>
+    all.filter((one) => one.startsWith(current));
   const visible = command.commands.map((sub) => sub.name()).filter((name) => !name.startsWith('_'));
   if (visible.length > 0) return matching(visible);
   const spec = specs.find(({ words: name }) => name === path);
@@ -67,23 +79,32 @@ async function candidates(
   if (flag?.choices !== undefined) return matching(flag.choices);
   if (flag?.key === 'base_image') return matching(await imageNames());
   if (current.startsWith('-')) {
-    return matching(command.options.flatMap(({ long }) => (long === undefined ? [] : [long])).concat('--help'));
+    return matching(
+      command.options.flatMap(({ long }) => (long === undefined ? [] : [long])).concat('--help'),
+    );
   }
   const positional = spec.positionals[Math.min(positionals, spec.positionals.length - 1)];
   if (positional?.choices !== undefined) return matching(positional.choices);
-  if (positional?.key === 'workspace_id' && positionals < spec.positionals.length) return matching(await workspaceNames());
-  if (positional?.key === 'paths') return matching((await workspaceNames()).map((name) => `${name}:/`));
-  if (spec.words.startsWith('image ') && positional?.key === 'name') return matching(await imageNames());
+  if (positional?.key === 'workspace_id' && positionals < spec.positionals.length)
+    return matching(await workspaceNames());
+  if (positional?.key === 'paths')
+    return matching((await workspaceNames()).map((name) => `${name}:/`));
+  if (spec.words.startsWith('image ') && positional?.key === 'name')
+    return matching(await imageNames());
   return [];
 }
 
-function locate(root: Command, words: readonly string[]): { command: Command; path: string; positionals: number } {
+function locate(
+  root: Command,
+  words: readonly string[],
+): { command: Command; path: string; positionals: number } {
   let command = root;
   const path: string[] = [];
   let positionals = 0;
   for (const word of words) {
     if (word.startsWith('-')) continue;
-    const next = positionals === 0 ? command.commands.find((sub) => sub.name() === word) : undefined;
+    const next =
+      positionals === 0 ? command.commands.find((sub) => sub.name() === word) : undefined;
     if (next === undefined) {
       positionals += 1;
       continue;
@@ -96,7 +117,9 @@ function locate(root: Command, words: readonly string[]): { command: Command; pa
 
 /** Only from a daemon that runs: pressing Tab starts nothing. */
 async function workspaceNames(): Promise<readonly string[]> {
-  return await fromDaemon(async (client) => (await client.call('workspace_list', {})).map(({ name }) => name));
+  return await fromDaemon(async (client) =>
+    (await client.call('workspace_list', {})).map(({ name }) => name),
+  );
 }
 
 async function imageNames(): Promise<readonly string[]> {
@@ -110,7 +133,10 @@ async function fromDaemon(
   ask: (client: Awaited<ReturnType<typeof connectClient>>) => Promise<readonly string[]>,
 ): Promise<readonly string[]> {
   try {
-    const client = await connectClient(daemonSocket().path, { name: 'coppice-completion', version });
+    const client = await connectClient(daemonSocket().path, {
+      name: 'coppice-completion',
+      version,
+    });
     return await ask(client).finally(() => client.close());
   } catch {
     return [];

@@ -36,8 +36,18 @@ export const daemonLogsSpec: CommandSpec = {
   summary: "Show the daemon's own log",
   positionals: [],
   flags: [
-    { key: 'lines', spelling: '-n, --lines <n>', kind: 'integer', description: 'Last lines; default 100' },
-    { key: 'follow', spelling: '-f, --follow', kind: 'switch', description: 'Go on as more is written' },
+    {
+      key: 'lines',
+      spelling: '-n, --lines <n>',
+      kind: 'integer',
+      description: 'Last lines; default 100',
+    },
+    {
+      key: 'follow',
+      spelling: '-f, --follow',
+      kind: 'switch',
+      description: 'Go on as more is written',
+    },
   ],
   run: showLog,
 };
@@ -54,7 +64,10 @@ async function startIt(_: Invocation, context: CliContext): Promise<number> {
   const client = await context.connect();
   try {
     if (context.json) context.printJson(client.server);
-    else context.print(`The daemon runs: version ${client.server.server.version}, pid ${String(client.server.server.pid)}.`);
+    else
+      context.print(
+        `The daemon runs: version ${client.server.server.version}, pid ${String(client.server.server.pid)}.`,
+      );
     return exitCodes.ok;
   } finally {
     client.close();
@@ -68,7 +81,10 @@ async function showIt(_: Invocation, context: CliContext): Promise<number> {
   } catch (error) {
     if (!isUnavailable(error)) throw error;
     if (context.json) context.printJson({ running: false, socket: daemonSocket().path });
-    else context.print(`The daemon is not running. It starts by itself with the first command that needs it.`);
+    else
+      context.print(
+        `The daemon is not running. It starts by itself with the first command that needs it.`,
+      );
     return exitCodes.negative;
   }
   try {
@@ -134,23 +150,34 @@ async function showLog(invocation: Invocation, context: CliContext): Promise<num
     content = fs.readFileSync(file, 'utf8');
   } catch (error) {
     throw new CoppiceError(
-      { code: 'file_not_found', message: `There is no log at ${file}.`, next: 'The daemon has not run yet: coppice daemon start.' },
+      {
+        code: 'file_not_found',
+        message: `There is no log at ${file}.`,
+        next: 'The daemon has not run yet: coppice daemon start.',
+      },
       { cause: error },
     );
   }
-  const tail = content.trimEnd().split('\n').slice(-(typeof lines === 'number' ? Math.max(1, lines) : 100));
+  const tail = content
+    .trimEnd()
+    .split('\n')
+    .slice(-(typeof lines === 'number' ? Math.max(1, lines) : 100));
   if (context.json) {
     context.printJson({ file, lines: tail });
     return exitCodes.ok;
   }
   context.print(printableLines(tail.join('\n')));
-  if (invocation.flags['follow'] === true) await followFile(file, Buffer.byteLength(content), context);
+  if (invocation.flags['follow'] === true)
+    await followFile(file, Buffer.byteLength(content), context);
   return exitCodes.ok;
 }
 
 async function logFile(): Promise<string> {
   try {
-    const client = await connectClient(daemonSocket().path, { name: 'coppice-cli', version: version });
+    const client = await connectClient(daemonSocket().path, {
+      name: 'coppice-cli',
+      version: version,
+    });
     const { log_file } = await client.call('daemon_status', {}).finally(() => client.close());
     return log_file;
   } catch {

@@ -31,7 +31,11 @@ async function diagnose(context: CliContext): Promise<OutputOf<'daemon_doctor'>>
     const client = await context.connect();
     try {
       const { checks } = await client.call('daemon_doctor', {}, { signal: context.signal });
-      return report([...local.filter(({ status }) => status !== 'ok'), daemonOk(client.server.server.version), ...checks]);
+      return report([
+        ...local.filter(({ status }) => status !== 'ok'),
+        daemonOk(client.server.server.version),
+        ...checks,
+      ]);
     } finally {
       client.close();
     }
@@ -76,7 +80,13 @@ function report(checks: readonly DoctorCheck[]): OutputOf<'daemon_doctor'> {
 }
 
 function daemonOk(version: string): DoctorCheck {
-  return { id: 'daemon', title: 'Daemon', status: 'ok', detail: `answers, version ${version}`, fix: null };
+  return {
+    id: 'daemon',
+    title: 'Daemon',
+    status: 'ok',
+    detail: `answers, version ${version}`,
+    fix: null,
+  };
 }
 
 function nodeCheck(): DoctorCheck {

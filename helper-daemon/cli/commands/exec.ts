@@ -19,19 +19,37 @@ export function execSpec(describe: Describe): CommandSpec {
     words: 'exec',
     summary: 'Run a command in a machine',
     positionals: [
-      { key: 'workspace_id', label: 'workspace', required: true, description: describe('process_open', 'workspace_id') },
+      {
+        key: 'workspace_id',
+        label: 'workspace',
+        required: true,
+        description: describe('process_open', 'workspace_id'),
+      },
     ],
     flags: [
       ...processFlags(describe),
-      { key: 'interactive', spelling: '-i, --interactive', kind: 'switch', description: 'Forward standard input although it is a terminal' },
-      { key: 'tty', spelling: '-t, --tty', kind: 'switch', description: 'Give the command a terminal' },
+      {
+        key: 'interactive',
+        spelling: '-i, --interactive',
+        kind: 'switch',
+        description: 'Forward standard input although it is a terminal',
+      },
+      {
+        key: 'tty',
+        spelling: '-t, --tty',
+        kind: 'switch',
+        description: 'Give the command a terminal',
+      },
     ],
     rest: { label: 'command', required: true },
     notes: execNotes,
     examples: [
       ['coppice exec demo -- uname -a', 'Several words: a program and its arguments.'],
       ["coppice exec demo -- 'cd /etc && ls | wc -l'", 'One word: a shell command.'],
-      ['tar c src | coppice exec demo -w /tmp -- tar x', 'Standard input is forwarded when it is not a terminal.'],
+      [
+        'tar c src | coppice exec demo -w /tmp -- tar x',
+        'Standard input is forwarded when it is not a terminal.',
+      ],
       ['coppice exec -it demo -- htop', 'With a terminal of its own.'],
     ],
     run: (invocation, context) => runExec(spec, invocation, context),
@@ -44,7 +62,11 @@ export const execNotes = `Exit code: that of the command; 128 + n when signal n 
 command line is wrong.
 Ctrl-C and SIGTERM go to the command; a second one gives up on it.`;
 
-async function runExec(spec: CommandSpec, invocation: Invocation, context: CliContext): Promise<number> {
+async function runExec(
+  spec: CommandSpec,
+  invocation: Invocation,
+  context: CliContext,
+): Promise<number> {
   const terminal = invocation.flags['tty'] === true ? localTerminal() : undefined;
   const wantsInput = invocation.flags['interactive'] === true || !process.stdin.isTTY;
   const fields = given(invocation, processFields);
@@ -52,7 +74,12 @@ async function runExec(spec: CommandSpec, invocation: Invocation, context: CliCo
     workspace_id: text(invocation, 'workspace_id'),
     ...asCommandInput(invocation.rest),
     ...fields,
-    ...(terminal === undefined ? {} : { terminal: terminal.size(), env: { ...terminalEnv(), ...(fields['env'] as Record<string, string> | undefined) } }),
+    ...(terminal === undefined
+      ? {}
+      : {
+          terminal: terminal.size(),
+          env: { ...terminalEnv(), ...(fields['env'] as Record<string, string> | undefined) },
+        }),
     stdin: wantsInput,
   };
   const client = await context.connect();
@@ -111,5 +138,7 @@ function finish(
 export function noteTimeout(exit: ExitResult, invocation: Invocation, context: CliContext): void {
   if (!exit.timed_out) return;
   const limit = invocation.flags['timeout_secs'];
-  context.note(`coppice: the command ran into its time limit${typeof limit === 'number' ? ` of ${String(limit)} s` : ''} and was killed.`);
+  context.note(
+    `coppice: the command ran into its time limit${typeof limit === 'number' ? ` of ${String(limit)} s` : ''} and was killed.`,
+  );
 }

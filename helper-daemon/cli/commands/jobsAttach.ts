@@ -12,12 +12,30 @@ export function jobsAttachSpec(describe: Describe): CommandSpec {
   return {
     words: 'jobs attach',
     summary: 'Follow the output of a job to its end',
-    description: 'Prints what is kept of its output and then what comes. Ctrl-C stops watching; the job goes on.',
+    description:
+      'Prints what is kept of its output and then what comes. Ctrl-C stops watching; the job goes on.',
     positionals: [
-      { key: 'workspace_id', label: 'workspace', required: true, description: describe('process_open', 'workspace_id') },
-      { key: 'job_id', label: 'job', required: true, description: describe('process_open', 'job_id') },
+      {
+        key: 'workspace_id',
+        label: 'workspace',
+        required: true,
+        description: describe('process_open', 'workspace_id'),
+      },
+      {
+        key: 'job_id',
+        label: 'job',
+        required: true,
+        description: describe('process_open', 'job_id'),
+      },
     ],
-    flags: [{ key: 'new_only', spelling: '--new', kind: 'switch', description: 'Only output from now on' }],
+    flags: [
+      {
+        key: 'new_only',
+        spelling: '--new',
+        kind: 'switch',
+        description: 'Only output from now on',
+      },
+    ],
     notes: 'Exit code: that of the job, as with coppice exec.',
     run: attach,
   };
@@ -26,7 +44,11 @@ export function jobsAttachSpec(describe: Describe): CommandSpec {
 async function attach(invocation: Invocation, context: CliContext): Promise<number> {
   const machine = text(invocation, 'workspace_id');
   const job = parseNumber('<job>', text(invocation, 'job_id'), true);
-  if (job < 1) throw new UsageError('<job> must be at least 1.', 'coppice jobs list shows the jobs of a machine.');
+  if (job < 1)
+    throw new UsageError(
+      '<job> must be at least 1.',
+      'coppice jobs list shows the jobs of a machine.',
+    );
   const client = await context.connect();
   let leftBy: EndSignal | undefined;
   try {
@@ -63,7 +85,9 @@ async function attach(invocation: Invocation, context: CliContext): Promise<numb
     }
   } catch (error) {
     if (leftBy === undefined) throw error;
-    context.note(`\nThe job goes on. Watch it again with: coppice jobs attach ${machine} ${String(job)}`);
+    context.note(
+      `\nThe job goes on. Watch it again with: coppice jobs attach ${machine} ${String(job)}`,
+    );
     return leftBy === 'SIGINT' ? exitCodes.ok : exitCodes.signalBase + signalNumbers[leftBy];
   } finally {
     client.close();

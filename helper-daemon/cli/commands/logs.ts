@@ -15,12 +15,21 @@ export function withFollow(projected: CommandSpec): CommandSpec {
     ...projected,
     flags: [
       ...projected.flags,
-      { key: 'follow', spelling: '-f, --follow', kind: 'switch', description: 'Go on as more is written' },
+      {
+        key: 'follow',
+        spelling: '-f, --follow',
+        kind: 'switch',
+        description: 'Go on as more is written',
+      },
     ],
     run(invocation, context) {
       const { follow, ...flags } = invocation.flags;
       if (follow !== true) return projected.run({ ...invocation, flags }, context);
-      if (context.json) throw new UsageError('--follow has no end and so no JSON value.', 'Leave one of them away.');
+      if (context.json)
+        throw new UsageError(
+          '--follow has no end and so no JSON value.',
+          'Leave one of them away.',
+        );
       return followLogs({ ...invocation, flags }, context);
     },
   };
@@ -34,14 +43,29 @@ async function followLogs(invocation: Invocation, context: CliContext): Promise<
     gone = true;
   });
   try {
-    const first = await client.call('workspace_logs', { workspace_id: machine, ...given(invocation, ['log_type', 'max_lines']) });
+    const first = await client.call('workspace_logs', {
+      workspace_id: machine,
+      ...given(invocation, ['log_type', 'max_lines']),
+    });
     context.print(printableLines(joined(first)));
     const type = given(invocation, ['log_type']);
-    let seen = joined(await client.call('workspace_logs', { workspace_id: machine, ...type, max_lines: followLines }));
+    let seen = joined(
+      await client.call('workspace_logs', {
+        workspace_id: machine,
+        ...type,
+        max_lines: followLines,
+      }),
+    );
     while (!context.signal.aborted && !gone) {
       await delay(pollMs, undefined, { signal: context.signal }).catch(() => undefined);
       if (context.signal.aborted) break;
-      const now = joined(await client.call('workspace_logs', { workspace_id: machine, ...type, max_lines: followLines }));
+      const now = joined(
+        await client.call('workspace_logs', {
+          workspace_id: machine,
+          ...type,
+          max_lines: followLines,
+        }),
+      );
       process.stdout.write(printableLines(addedText(seen, now)));
       seen = now;
     }

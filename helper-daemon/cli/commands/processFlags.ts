@@ -7,7 +7,12 @@ export type Describe = (operation: string, field: string) => string;
 export function processFlags(describe: Describe): FlagSpec[] {
   const about = (field: string): string => describe('process_open', field);
   return [
-    { key: 'workdir', spelling: '-w, --workdir <dir>', kind: 'text', description: about('workdir') },
+    {
+      key: 'workdir',
+      spelling: '-w, --workdir <dir>',
+      kind: 'text',
+      description: about('workdir'),
+    },
     { key: 'env', spelling: '-e, --env <name=value>', kind: 'pairs', description: about('env') },
     { key: 'user', spelling: '-u, --user <user>', kind: 'text', description: about('user') },
     {

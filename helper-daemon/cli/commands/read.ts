@@ -11,14 +11,35 @@ export function readSpec(describe: Describe): CommandSpec {
     words: 'read',
     summary: 'Print a file of a machine, byte for byte',
     positionals: [
-      { key: 'workspace_id', label: 'workspace', required: true, description: describe('file_download', 'workspace_id') },
-      { key: 'path', label: 'path', required: true, description: describe('file_download', 'path') },
+      {
+        key: 'workspace_id',
+        label: 'workspace',
+        required: true,
+        description: describe('file_download', 'workspace_id'),
+      },
+      {
+        key: 'path',
+        label: 'path',
+        required: true,
+        description: describe('file_download', 'path'),
+      },
     ],
     flags: [
-      { key: 'offset', spelling: '--offset <n>', kind: 'integer', description: describe('file_read', 'offset') },
-      { key: 'limit', spelling: '--limit <n>', kind: 'integer', description: describe('file_read', 'limit') },
+      {
+        key: 'offset',
+        spelling: '--offset <n>',
+        kind: 'integer',
+        description: describe('file_read', 'offset'),
+      },
+      {
+        key: 'limit',
+        spelling: '--limit <n>',
+        kind: 'integer',
+        description: describe('file_read', 'limit'),
+      },
     ],
-    notes: 'Files of any size; with --json a text file of at most 4 MiB, as {"content", "size", "truncated"}.',
+    notes:
+      'Files of any size; with --json a text file of at most 4 MiB, as {"content", "size", "truncated"}.',
     examples: [
       ['coppice read demo /etc/os-release', 'To the terminal.'],
       ['coppice read demo /var/log/dpkg.log --offset 1000 --limit 500', 'A part of it.'],
@@ -28,7 +49,11 @@ export function readSpec(describe: Describe): CommandSpec {
   return spec;
 }
 
-async function runRead(spec: CommandSpec, invocation: Invocation, context: CliContext): Promise<number> {
+async function runRead(
+  spec: CommandSpec,
+  invocation: Invocation,
+  context: CliContext,
+): Promise<number> {
   const input = {
     workspace_id: text(invocation, 'workspace_id'),
     path: text(invocation, 'path'),

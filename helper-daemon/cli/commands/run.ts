@@ -21,15 +21,41 @@ export function runSpec(describe: Describe): CommandSpec {
   const spec: CommandSpec = {
     words: 'run',
     summary: 'Run a command in a machine that exists only for it',
-    description: 'Files in, command, artefacts out; then the machine is destroyed, also after Ctrl-C or kill -9 of this program.',
+    description:
+      'Files in, command, artefacts out; then the machine is destroyed, also after Ctrl-C or kill -9 of this program.',
     positionals: [],
     flags: [
-      { key: 'base_image', spelling: '-i, --image <image>', kind: 'text', description: about('base_image') },
-      { key: 'in', spelling: '--in <dir>', kind: 'list', description: `Copy a directory in: DIR goes to ${inDefault}, HOST:GUEST elsewhere` },
-      { key: 'out', spelling: '--out <dir>', kind: 'list', description: `Copy artefacts out: ${outDefault} comes to DIR; GUEST:HOST for others` },
+      {
+        key: 'base_image',
+        spelling: '-i, --image <image>',
+        kind: 'text',
+        description: about('base_image'),
+      },
+      {
+        key: 'in',
+        spelling: '--in <dir>',
+        kind: 'list',
+        description: `Copy a directory in: DIR goes to ${inDefault}, HOST:GUEST elsewhere`,
+      },
+      {
+        key: 'out',
+        spelling: '--out <dir>',
+        kind: 'list',
+        description: `Copy artefacts out: ${outDefault} comes to DIR; GUEST:HOST for others`,
+      },
       { key: 'vcpus', spelling: '-c, --vcpus <n>', kind: 'integer', description: about('vcpus') },
-      { key: 'memory_mb', spelling: '-m, --memory-mb <n>', kind: 'integer', description: about('memory_mb') },
-      { key: 'disk_gb', spelling: '-d, --disk-gb <n>', kind: 'integer', description: about('disk_gb') },
+      {
+        key: 'memory_mb',
+        spelling: '-m, --memory-mb <n>',
+        kind: 'integer',
+        description: about('memory_mb'),
+      },
+      {
+        key: 'disk_gb',
+        spelling: '-d, --disk-gb <n>',
+        kind: 'integer',
+        description: about('disk_gb'),
+      },
       ...processFlags(describe),
     ],
     rest: { label: 'command', required: true },
@@ -37,19 +63,30 @@ export function runSpec(describe: Describe): CommandSpec {
 Artefacts are copied out whatever the exit code was; a missing ${outDefault} counts as empty.`,
     examples: [
       ['coppice run -- python3 -c "print(6 * 7)"', 'A machine for one command.'],
-      ["coppice run --in . --out dist -- 'make && cp -r build out'", `The current directory to ${inDefault}, ${outDefault} back to ./dist.`],
+      [
+        "coppice run --in . --out dist -- 'make && cp -r build out'",
+        `The current directory to ${inDefault}, ${outDefault} back to ./dist.`,
+      ],
     ],
     run: (invocation, context) => runThrowAway(spec, invocation, context),
   };
   return spec;
 }
 
-async function runThrowAway(spec: CommandSpec, invocation: Invocation, context: CliContext): Promise<number> {
+async function runThrowAway(
+  spec: CommandSpec,
+  invocation: Invocation,
+  context: CliContext,
+): Promise<number> {
   const copiesIn = listOf(invocation, 'in').map(parseIn);
   const copiesOut = listOf(invocation, 'out').map(parseOut);
   for (const { host } of copiesIn) requireDirectory(host);
   const name = `run-${randomBytes(4).toString('hex')}`;
-  const machine: InputOf<'workspace_create'> = { name, ephemeral: true, ...given(invocation, sizeFields) };
+  const machine: InputOf<'workspace_create'> = {
+    name,
+    ephemeral: true,
+    ...given(invocation, sizeFields),
+  };
   const client = await context.connect();
   let created = false;
   try {
@@ -78,12 +115,16 @@ async function useMachine(
   spec: CommandSpec,
   client: CoppiceClient,
   machine: string,
-  { copiesIn, copiesOut }: { readonly copiesIn: readonly CopyPair[]; readonly copiesOut: readonly CopyPair[] },
+  {
+    copiesIn,
+    copiesOut,
+  }: { readonly copiesIn: readonly CopyPair[]; readonly copiesOut: readonly CopyPair[] },
   invocation: Invocation,
   context: CliContext,
 ): Promise<number> {
   // Only a run with files pays for the code that copies them.
-  const files = copiesIn.length + copiesOut.length === 0 ? undefined : await import('./runFiles.ts');
+  const files =
+    copiesIn.length + copiesOut.length === 0 ? undefined : await import('./runFiles.ts');
   for (const pair of copiesIn) await files?.copyIn(client, machine, pair, context);
   const { exit, captured } = await runIn(spec, client, machine, invocation, context);
   const copied: CopiedOut[] = [];
@@ -103,7 +144,8 @@ async function runIn(
   invocation: Invocation,
   context: CliContext,
 ): Promise<{ exit: ExitResult; captured?: { stdout: string; stderr: string } }> {
-  if (context.signal.aborted) throw new CoppiceError({ code: 'cancelled', message: 'The run was cancelled.' });
+  if (context.signal.aborted)
+    throw new CoppiceError({ code: 'cancelled', message: 'The run was cancelled.' });
   const wantsInput = !process.stdin.isTTY;
   const input: InputOf<'process_open'> = {
     workspace_id: machine,
@@ -126,8 +168,12 @@ async function destroy(client: CoppiceClient, machine: string, context: CliConte
   try {
     await client.call('workspace_destroy', { workspace_id: machine });
   } catch (error) {
-    const gone = error instanceof CoppiceError && ['not_found', 'outcome_unknown'].includes(error.code);
-    if (!gone) context.note(`coppice: ${machine} is destroyed when this program ends (${error instanceof Error ? error.message : String(error)})`);
+    const gone =
+      error instanceof CoppiceError && ['not_found', 'outcome_unknown'].includes(error.code);
+    if (!gone)
+      context.note(
+        `coppice: ${machine} is destroyed when this program ends (${error instanceof Error ? error.message : String(error)})`,
+      );
   } finally {
     release();
   }
@@ -143,6 +189,9 @@ function requireDirectory(host: string): void {
   if (stats?.isDirectory() === true) return;
   throw new CoppiceError({
     code: 'file_not_found',
-    message: stats === undefined ? `The directory ${host} (--in) does not exist.` : `${host} (--in) is not a directory.`,
+    message:
+      stats === undefined
+        ? `The directory ${host} (--in) does not exist.`
+        : `${host} (--in) is not a directory.`,
   });
 }

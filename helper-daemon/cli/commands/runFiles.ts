@@ -25,7 +25,10 @@ export async function copyIn(
 ): Promise<void> {
   const progress = transferProgress(context, `${host} → ${guest}`);
   try {
-    await uploadTree(client, machine, host, guest, { signal: context.signal, onBytes: progress.bytes });
+    await uploadTree(client, machine, host, guest, {
+      signal: context.signal,
+      onBytes: progress.bytes,
+    });
   } finally {
     progress.stop();
   }
@@ -45,7 +48,10 @@ export async function copyOut(
   }
   const progress = transferProgress(context, `${guest} → ${host}`);
   try {
-    const counts = await downloadTree(client, machine, guest, host, { signal: context.signal, onBytes: progress.bytes });
+    const counts = await downloadTree(client, machine, guest, host, {
+      signal: context.signal,
+      onBytes: progress.bytes,
+    });
     progress.stop();
     reportLeftOut(counts.outsideLinks, counts.outsideExamples, context);
     return { from: guest, to: host, files: counts.files, bytes: counts.bytes };

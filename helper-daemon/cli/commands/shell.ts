@@ -23,11 +23,21 @@ export function shellSpec(describe: Describe): CommandSpec {
     summary: 'Open a terminal in a machine',
     description: 'Ctrl-P Ctrl-Q leaves it running; --job comes back to it.',
     positionals: [
-      { key: 'workspace_id', label: 'workspace', required: true, description: describe('process_open', 'workspace_id') },
+      {
+        key: 'workspace_id',
+        label: 'workspace',
+        required: true,
+        description: describe('process_open', 'workspace_id'),
+      },
     ],
     flags: [
       ...processFlags(describe).filter(({ key }) => key !== 'timeout_secs'),
-      { key: 'job_id', spelling: '--job <id>', kind: 'integer', description: 'Come back to this terminal' },
+      {
+        key: 'job_id',
+        spelling: '--job <id>',
+        kind: 'integer',
+        description: 'Come back to this terminal',
+      },
     ],
     rest: { label: 'command', required: false },
     examples: [
@@ -40,20 +50,30 @@ export function shellSpec(describe: Describe): CommandSpec {
   return spec;
 }
 
-async function runShell(spec: CommandSpec, invocation: Invocation, context: CliContext): Promise<number> {
+async function runShell(
+  spec: CommandSpec,
+  invocation: Invocation,
+  context: CliContext,
+): Promise<number> {
   const terminal = needTerminal();
   const machine = text(invocation, 'workspace_id');
   const job = invocation.flags['job_id'];
   if (typeof job === 'number' && invocation.rest.length > 0) {
-    throw new UsageError('--job comes back to a running terminal; it takes no command.', 'Leave one of them away.');
+    throw new UsageError(
+      '--job comes back to a running terminal; it takes no command.',
+      'Leave one of them away.',
+    );
   }
   const client = await context.connect();
   try {
-    if (typeof job === 'number') return await attachTerminal(client, machine, job, terminal, context);
+    if (typeof job === 'number')
+      return await attachTerminal(client, machine, job, terminal, context);
     const env = given(invocation, ['env'])['env'] as Record<string, string> | undefined;
     const input: InputOf<'process_open'> = {
       workspace_id: machine,
-      ...(invocation.rest.length === 0 ? { command: defaultShell } : asCommandInput(invocation.rest)),
+      ...(invocation.rest.length === 0
+        ? { command: defaultShell }
+        : asCommandInput(invocation.rest)),
       ...given(invocation, ['workdir', 'user']),
       env: { ...terminalEnv(), ...env },
       terminal: terminal.size(),
@@ -87,7 +107,11 @@ export async function attachTerminal(
   terminal: LocalTerminal,
   context: CliContext,
 ): Promise<number> {
-  const known = await client.call('process_get', { workspace_id: machine, job_id: job, stdout_offset: Number.MAX_SAFE_INTEGER });
+  const known = await client.call('process_get', {
+    workspace_id: machine,
+    job_id: job,
+    stdout_offset: Number.MAX_SAFE_INTEGER,
+  });
   const { ticket } = await client.call('process_open', {
     workspace_id: machine,
     job_id: job,
@@ -145,18 +169,32 @@ function comeBack(machine: string, job: number | undefined): string {
 }
 
 /** A finished terminal is of no more use; a job list full of them would be a nuisance. */
-async function forget(client: CoppiceClient, machine: string, job: number | undefined): Promise<void> {
+async function forget(
+  client: CoppiceClient,
+  machine: string,
+  job: number | undefined,
+): Promise<void> {
   if (job === undefined) return;
-  await client.call('process_remove', { workspace_id: machine, job_id: job }).catch(() => undefined);
+  await client
+    .call('process_remove', { workspace_id: machine, job_id: job })
+    .catch(() => undefined);
 }
 
 /** Our own terminal is gone: the program must learn it as it would without a machine between. */
-async function hangUp(client: CoppiceClient, machine: string, job: number | undefined): Promise<void> {
+async function hangUp(
+  client: CoppiceClient,
+  machine: string,
+  job: number | undefined,
+): Promise<void> {
   if (job === undefined) return;
   const it = { workspace_id: machine, job_id: job };
   try {
     await client.call('process_signal', { ...it, signal: signalNumbers.SIGHUP });
-    await client.call('process_get', { ...it, stdout_offset: Number.MAX_SAFE_INTEGER, wait_secs: 1 });
+    await client.call('process_get', {
+      ...it,
+      stdout_offset: Number.MAX_SAFE_INTEGER,
+      wait_secs: 1,
+    });
   } catch {
     // It has ended, or the machine is gone.
   }

@@ -14,13 +14,33 @@ export function writeSpec(describe: Describe): CommandSpec {
     summary: 'Write standard input to a file of a machine',
     description: 'The file appears whole or not at all; missing parent directories are made.',
     positionals: [
-      { key: 'workspace_id', label: 'workspace', required: true, description: describe('file_upload', 'workspace_id') },
+      {
+        key: 'workspace_id',
+        label: 'workspace',
+        required: true,
+        description: describe('file_upload', 'workspace_id'),
+      },
       { key: 'path', label: 'path', required: true, description: describe('file_upload', 'path') },
     ],
     flags: [
-      { key: 'mode', spelling: '--mode <octal>', kind: 'text', description: describe('file_write', 'mode') },
-      { key: 'append', spelling: '-a, --append', kind: 'switch', description: 'Add to the end of the file' },
-      { key: 'exclusive', spelling: '--exclusive', kind: 'switch', description: describe('file_upload', 'exclusive') },
+      {
+        key: 'mode',
+        spelling: '--mode <octal>',
+        kind: 'text',
+        description: describe('file_write', 'mode'),
+      },
+      {
+        key: 'append',
+        spelling: '-a, --append',
+        kind: 'switch',
+        description: 'Add to the end of the file',
+      },
+      {
+        key: 'exclusive',
+        spelling: '--exclusive',
+        kind: 'switch',
+        description: describe('file_upload', 'exclusive'),
+      },
     ],
     examples: [
       ['echo hello | coppice write demo /workspace/hello.txt', 'What comes in through a pipe.'],
@@ -31,7 +51,11 @@ export function writeSpec(describe: Describe): CommandSpec {
   return spec;
 }
 
-async function runWrite(spec: CommandSpec, invocation: Invocation, context: CliContext): Promise<number> {
+async function runWrite(
+  spec: CommandSpec,
+  invocation: Invocation,
+  context: CliContext,
+): Promise<number> {
   const input = {
     workspace_id: text(invocation, 'workspace_id'),
     path: text(invocation, 'path'),

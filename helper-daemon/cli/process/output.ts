@@ -27,9 +27,17 @@ export async function pumpOutput(stream: ByteStream, sink: OutputSink): Promise<
         break;
       case frameType.result:
         return frameJson<ExitResult>(frame);
+      case frameType.end:
+      case frameType.control:
+      case frameType.error:
+        // Not for us; frames() has thrown what an error says.
+        break;
     }
   }
-  throw new CoppiceError({ code: 'outcome_unknown', message: 'The stream ended before its result.' });
+  throw new CoppiceError({
+    code: 'outcome_unknown',
+    message: 'The stream ended before its result.',
+  });
 }
 
 /** Writes and waits where the other side reads slowly. */

@@ -28,7 +28,8 @@ export function usageErrorFor(
   const field = String(issue.path[0] ?? '');
   const [, key] = issue.path;
   const named = nameOf(spec, field);
-  const value = key === undefined ? input[field] : (input[field] as Record<PropertyKey, unknown>)[key];
+  const value =
+    key === undefined ? input[field] : (input[field] as Record<PropertyKey, unknown>)[key];
   const shown = value === undefined ? '' : ` (got ${shorten(JSON.stringify(value))})`;
   const inside = key === undefined ? '' : ` ${String(key)}:`;
   return new UsageError(`${named}${inside} ${ruleOf(issue, value)}${shown}.`, next);
@@ -66,7 +67,8 @@ function nameOf(spec: CommandSpec, field: string): string {
 function ruleOf(issue: InputIssue, value: unknown): string {
   switch (issue.code) {
     case 'too_small':
-      if (issue.origin === 'string') return emptyOr(issue.minimum, 'must have at least', 'characters');
+      if (issue.origin === 'string')
+        return emptyOr(issue.minimum, 'must have at least', 'characters');
       return `must be ${issue.inclusive === false ? 'more than' : 'at least'} ${String(issue.minimum)}`;
     case 'too_big':
       if (issue.origin === 'string') return `must have at most ${String(issue.maximum)} characters`;
@@ -75,7 +77,9 @@ function ruleOf(issue: InputIssue, value: unknown): string {
     case 'invalid_value':
       return `must be one of ${(issue.values ?? []).map(String).join(', ')}`;
     case 'invalid_type':
-      return value === undefined ? 'is missing' : `must be a ${issue.expected === 'int' ? 'whole number' : (issue.expected ?? 'value of another type')}`;
+      return value === undefined
+        ? 'is missing'
+        : `must be a ${issue.expected === 'int' ? 'whole number' : (issue.expected ?? 'value of another type')}`;
     default:
       return ruleText(issue.message);
   }

@@ -51,6 +51,7 @@ function kindOf(operation: string, name: string, schema: JsonSchema): FlagKind {
     case 'object':
       if (schema.properties === undefined) return 'pairs';
       break;
+    default:
   }
   throw new Error(`${operation}.${name} has no form on the command line: hide it in its cli part.`);
 }

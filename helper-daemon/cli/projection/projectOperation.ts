@@ -25,7 +25,9 @@ export function projectOperation(operation: Operation, cli: CliSpelling): Comman
     ...(cli.aliases === undefined ? {} : { aliases: cli.aliases }),
     summary: operation.summary,
     ...(operation.description === undefined ? {} : { description: operation.description }),
-    positionals: (cli.positionals ?? []).map((name) => positional(fieldNamed(fields, operation, name))),
+    positionals: (cli.positionals ?? []).map((name) =>
+      positional(fieldNamed(fields, operation, name)),
+    ),
     flags: fields.filter(({ name }) => !taken.has(name)).map((field) => flag(field, cli)),
     ...(cli.rest === undefined ? {} : { rest: restOf(fieldNamed(fields, operation, cli.rest)) }),
     ...examplesFor(operation.name),
@@ -78,7 +80,9 @@ async function runOperation(
   if (!checked.success) throw usageErrorFor(spec, checked.error.issues, input);
   const client = await context.connect();
   const progress =
-    operation.risk === 'read' ? undefined : context.progress(`${operation.summary.split(/[;,]/)[0] ?? ''}…`);
+    operation.risk === 'read'
+      ? undefined
+      : context.progress(`${operation.summary.split(/[;,]/)[0] ?? ''}…`);
   try {
     const name = operation.name as OperationName;
     const output: unknown = await client.call(name, input as InputOf<OperationName>, {
@@ -123,7 +127,8 @@ function inputOf(
 
 /** Text that is no number stays text: the schema then says what is wrong with it. */
 function positionalValue(field: Field, value: string | readonly string[]): unknown {
-  if (typeof value !== 'string' || (field.kind !== 'integer' && field.kind !== 'number')) return value;
+  if (typeof value !== 'string' || (field.kind !== 'integer' && field.kind !== 'number'))
+    return value;
   const number = Number(value);
   return value.trim() === '' || Number.isNaN(number) ? value : number;
 }

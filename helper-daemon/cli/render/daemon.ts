@@ -10,10 +10,16 @@ export function renderStatus(status: OutputOf<'daemon_status'>, { style }: Rende
   const memory = formatBytes(allocated.memory_mb * 1024 * 1024);
   return renderPairs(
     [
-      ['Daemon', `${style.good('running')}, version ${status.version}, pid ${String(status.pid)}, ${status.mode} mode`],
+      [
+        'Daemon',
+        `${style.good('running')}, version ${status.version}, pid ${String(status.pid)}, ${status.mode} mode`,
+      ],
       ['Up for', formatDuration(status.uptime_ms)],
       ['Machines', `${String(workspaces.running)} running of ${String(workspaces.total)}`],
-      ['Allocated', `${count(allocated.vcpus, 'CPU')}, ${memory} memory, ${String(allocated.disk_gb)} GiB disk`],
+      [
+        'Allocated',
+        `${count(allocated.vcpus, 'CPU')}, ${memory} memory, ${String(allocated.disk_gb)} GiB disk`,
+      ],
       [
         'Host',
         `${count(host.cpus, 'CPU')}, ${formatBytes(host.memory_available_bytes)} of ${formatBytes(host.memory_total_bytes)} memory free, ${formatBytes(host.disk_available_bytes)} disk free`,
@@ -35,13 +41,17 @@ const marks = {
   failed: (style: Style) => style.bad('✗'),
 } as const;
 
-export function renderDoctor({ checks }: OutputOf<'daemon_doctor'>, { style }: RenderContext): string {
+export function renderDoctor(
+  { checks }: OutputOf<'daemon_doctor'>,
+  { style }: RenderContext,
+): string {
   return [...checks.map((check) => checkText(check, style)), '', verdict(checks, style)].join('\n');
 }
 
 function checkText(check: DoctorCheck, style: Style): string {
   const lines = [`${marks[check.status](style)} ${check.title}: ${check.detail}`];
-  if (check.fix !== null && check.status !== 'ok') lines.push(`  ${style.accent('fix:')} ${check.fix}`);
+  if (check.fix !== null && check.status !== 'ok')
+    lines.push(`  ${style.accent('fix:')} ${check.fix}`);
   return lines.join('\n');
 }
 

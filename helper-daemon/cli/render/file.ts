@@ -50,10 +50,19 @@ export function renderStat(entry: OutputOf<'file_stat'>, { style, input }: Rende
   const kinds = { file: 'file', dir: 'directory', symlink: 'symbolic link', other: 'special file' };
   return renderPairs(
     [
-      ['Path', printable(String(input['path'] ?? entry.name))],
+      ['Path', printable(typeof input['path'] === 'string' ? input['path'] : entry.name)],
       ['Kind', kinds[entry.kind]],
-      ['Leads to', entry.link_target === null ? null : printable(entry.link_target) + (entry.target_kind === null ? style.bad(' (does not exist)') : '')],
-      ['Size', `${formatBytes(entry.size)}${entry.size < 1024 ? '' : ` (${String(entry.size)} bytes)`}`],
+      [
+        'Leads to',
+        entry.link_target === null
+          ? null
+          : printable(entry.link_target) +
+            (entry.target_kind === null ? style.bad(' (does not exist)') : ''),
+      ],
+      [
+        'Size',
+        `${formatBytes(entry.size)}${entry.size < 1024 ? '' : ` (${String(entry.size)} bytes)`}`,
+      ],
       ['Permissions', entry.permissions],
       ['Owner', `${String(entry.uid)}:${String(entry.gid)}`],
       ['Modified', entry.modified === null ? null : formatTime(new Date(entry.modified * 1000))],

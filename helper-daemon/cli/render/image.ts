@@ -35,7 +35,9 @@ export function renderList(
   }
   if (recipes.length > 0) {
     const width = Math.max(...recipes.map(({ name }) => name.length));
-    const lines = recipes.map(({ name, description }) => `  ${name.padEnd(width)}  ${style.dim(description)}`);
+    const lines = recipes.map(
+      ({ name, description }) => `  ${name.padEnd(width)}  ${style.dim(description)}`,
+    );
     parts.push(`\nCan be built with coppice image build:\n${lines.join('\n')}`);
   }
   return parts.join('\n');
@@ -48,6 +50,9 @@ export function renderReady(image: OutputOf<'image_build'>, { style }: RenderCon
   ].join('\n');
 }
 
-export function renderRemoved({ name }: OutputOf<'image_remove'>, { style }: RenderContext): string {
+export function renderRemoved(
+  { name }: OutputOf<'image_remove'>,
+  { style }: RenderContext,
+): string {
   return `Image ${style.bold(name)} is gone.`;
 }

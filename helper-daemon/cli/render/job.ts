@@ -34,7 +34,10 @@ export function renderStarted(
   ].join('\n');
 }
 
-export function renderList(jobs: OutputOf<'process_list'>, { style, now, width }: RenderContext): string {
+export function renderList(
+  jobs: OutputOf<'process_list'>,
+  { style, now, width }: RenderContext,
+): string {
   if (jobs.length === 0) return 'Nothing was started in this machine that is still known.';
   return renderTable(
     [
@@ -62,7 +65,9 @@ export function renderList(jobs: OutputOf<'process_list'>, { style, now, width }
 
 export function renderJob(job: OutputOf<'process_get'>, { style, now }: RenderContext): string {
   const ended =
-    job.exit === null ? null : `${exitText(job.exit)} after ${formatDuration(job.exit.duration_ms)}`;
+    job.exit === null
+      ? null
+      : `${exitText(job.exit)} after ${formatDuration(job.exit.duration_ms)}`;
   const facts = renderPairs(
     [
       ['Job', style.bold(String(job.job_id))],
@@ -84,7 +89,10 @@ export function renderJob(job: OutputOf<'process_get'>, { style, now }: RenderCo
 
 function outputPart(name: string, content: string, bytes: number, style: Style): string[] {
   if (content === '') return [];
-  return [style.dim(`== ${name}, ${formatBytes(bytes)} in all ==`), printableLines(content).trimEnd()];
+  return [
+    style.dim(`== ${name}, ${formatBytes(bytes)} in all ==`),
+    printableLines(content).trimEnd(),
+  ];
 }
 
 const signalNames: Readonly<Record<number, string>> = { 1: 'HUP', 2: 'INT', 9: 'KILL', 15: 'TERM' };

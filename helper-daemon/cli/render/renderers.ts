@@ -56,11 +56,7 @@ export const renderers: Renderers = {
   daemon_stop: daemon.renderStopped,
 };
 
-export function renderOutput(
-  name: OperationName,
-  output: unknown,
-  context: RenderContext,
-): string {
+export function renderOutput(name: OperationName, output: unknown, context: RenderContext): string {
   const renderer = renderers[name] as Renderer<OperationName> | undefined;
   if (renderer === undefined) return JSON.stringify(output, undefined, 2);
   return renderer(output as OutputOf<OperationName>, context);

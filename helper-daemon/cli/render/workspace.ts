@@ -1,5 +1,8 @@
 import type { OutputOf } from '../../../protocol/operations.ts';
-import type { WorkspaceState, WorkspaceSummary } from '../../../protocol/operations/workspaceModel.ts';
+import type {
+  WorkspaceState,
+  WorkspaceSummary,
+} from '../../../protocol/operations/workspaceModel.ts';
 import { printable, printableLines } from '../text/printable.ts';
 import type { Style } from '../text/style.ts';
 import { renderPairs, renderTable } from '../text/table.ts';
@@ -17,7 +20,10 @@ function sizeText({ resources }: WorkspaceSummary): string {
   return `${cpus}, ${formatBytes(memory_mb * 1024 * 1024)} memory, ${String(disk_gb)} GiB disk`;
 }
 
-export function renderCreated(output: OutputOf<'workspace_create'>, { style }: RenderContext): string {
+export function renderCreated(
+  output: OutputOf<'workspace_create'>,
+  { style }: RenderContext,
+): string {
   const took = formatDuration(output.boot_time_ms);
   return [
     `${style.bold(output.name)} is ${stateText(output.state, style)} after ${took} (${output.base_image}, ${sizeText(output)}).`,
@@ -30,9 +36,10 @@ export function renderList(
   { style, now, input }: RenderContext,
 ): string {
   if (machines.length === 0) {
-    return input['state_filter'] === undefined
-      ? `There are no machines yet. ${style.dim('coppice create demo')} makes one.`
-      : `No machine is ${String(input['state_filter'])}.`;
+    const wanted = input['state_filter'];
+    return typeof wanted === 'string'
+      ? `No machine is ${wanted}.`
+      : `There are no machines yet. ${style.dim('coppice create demo')} makes one.`;
   }
   const withIp = machines.some(({ ip }) => ip !== null);
   const withProblem = machines.some(({ problem }) => problem !== null);
@@ -65,7 +72,10 @@ export function renderList(
   );
 }
 
-export function renderInfo(info: OutputOf<'workspace_info'>, { style, now }: RenderContext): string {
+export function renderInfo(
+  info: OutputOf<'workspace_info'>,
+  { style, now }: RenderContext,
+): string {
   const disk = `${formatBytes(info.disk_used_bytes)} of ${formatBytes(info.disk_volsize_bytes)} on the host`;
   return renderPairs(
     [
@@ -76,16 +86,29 @@ export function renderInfo(info: OutputOf<'workspace_info'>, { style, now }: Ren
       ['Size', sizeText(info)],
       ['Disk', disk],
       ['Image', `${info.base_image} ${style.dim(info.image_digest.slice(0, 19))}`],
-      ['Created', `${formatTime(new Date(info.created_at))} (${formatAge(info.created_at, now)} ago)`],
+      [
+        'Created',
+        `${formatTime(new Date(info.created_at))} (${formatAge(info.created_at, now)} ago)`,
+      ],
       ['Ephemeral', info.ephemeral ? 'yes: destroyed when its client goes away' : null],
       ['Uptime', info.uptime_ms === null ? null : formatDuration(info.uptime_ms)],
       ['Hostname', info.hostname],
       ['IP', info.ip],
-      ['System', info.guest === null ? null : printable(`${info.guest.os || 'unknown'}, Linux ${info.guest.kernel}`)],
+      [
+        'System',
+        info.guest === null
+          ? null
+          : printable(`${info.guest.os || 'unknown'}, Linux ${info.guest.kernel}`),
+      ],
       ['Init', info.init === 'system' ? "the image's own" : 'agent'],
       ['Agent', info.guest === null ? null : printable(info.guest.agent_version)],
       ['Machine id', info.guest === null ? null : printable(info.guest.machine_id)],
-      ['Runs on', info.pid === null ? null : `${info.accelerator ?? '?'}, ${info.transport ?? '?'}, QEMU pid ${String(info.pid)}`],
+      [
+        'Runs on',
+        info.pid === null
+          ? null
+          : `${info.accelerator ?? '?'}, ${info.transport ?? '?'}, QEMU pid ${String(info.pid)}`,
+      ],
       ['Generation', String(info.generation)],
     ],
     style,
@@ -96,7 +119,10 @@ export function renderState(machine: WorkspaceSummary, { style }: RenderContext)
   return `${style.bold(machine.name)} is ${stateText(machine.state, style)}.`;
 }
 
-export function renderDestroyed({ name }: OutputOf<'workspace_destroy'>, { style }: RenderContext): string {
+export function renderDestroyed(
+  { name }: OutputOf<'workspace_destroy'>,
+  { style }: RenderContext,
+): string {
   return `${style.bold(name)} is gone.`;
 }
 

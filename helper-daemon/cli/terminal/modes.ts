@@ -4,9 +4,20 @@
  */
 
 /** DEC private modes that make a terminal unusable when they stay on. */
-const watched: ReadonlySet<string> = new Set(
-  ['1', '47', '1000', '1002', '1003', '1004', '1005', '1006', '1015', '1047', '1049', '2004'],
-);
+const watched: ReadonlySet<string> = new Set([
+  '1',
+  '47',
+  '1000',
+  '1002',
+  '1003',
+  '1004',
+  '1005',
+  '1006',
+  '1015',
+  '1047',
+  '1049',
+  '2004',
+]);
 const cursor = '25';
 const longestSequence = 64;
 

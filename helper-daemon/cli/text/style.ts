@@ -53,7 +53,7 @@ export function displayWidth(text: string): number {
 /** Styled text is left as it is: its escapes must not be cut apart. */
 export function cut(text: string, width: number): string {
   if (displayWidth(text) <= width || stripVTControlCharacters(text) !== text) return text;
-  const characters = [...text];
+  const characters = Array.from(text);
   while (displayWidth(characters.join('')) > width - 1) characters.pop();
   return `${characters.join('')}…`;
 }

@@ -37,7 +37,9 @@ export function formatDuration(milliseconds: number): string {
 
 export function formatAge(since: string, now: number): string {
   const age = now - Date.parse(since);
-  return Number.isNaN(age) ? '?' : formatDuration(Math.max(0, age < 60_000 ? Math.round(age / 1000) * 1000 : age));
+  return Number.isNaN(age)
+    ? '?'
+    : formatDuration(Math.max(0, age < 60_000 ? Math.round(age / 1000) * 1000 : age));
 }
 
 /** Local time, to the second: 2026-11-20 18:05:12. */

@@ -21,8 +21,10 @@ const guestForm = /^([A-Za-z0-9._-]{1,128}):(.*)$/s;
 
 /** @throws UsageError */
 export function parseCopySide(text: string): CopySide {
-  if (text === '') throw new UsageError('A path to copy must not be empty.', 'See coppice cp --help.');
-  if (text.includes('\0')) throw new UsageError('A path must not contain NUL.', 'See coppice cp --help.');
+  if (text === '')
+    throw new UsageError('A path to copy must not be empty.', 'See coppice cp --help.');
+  if (text.includes('\0'))
+    throw new UsageError('A path must not contain NUL.', 'See coppice cp --help.');
   const match = guestForm.exec(text);
   if (match === null) return { side: 'host', path: expandHome(text) };
   const [, workspace = '', guestPath = ''] = match;
@@ -38,7 +40,9 @@ export function parseCopySide(text: string): CopySide {
 
 function expandHome(text: string): string {
   if (text !== '~' && !text.startsWith('~/')) return text;
-  return path.join(os.homedir(), text.slice(1)) + (text.endsWith('/') && text.length > 2 ? '/' : '');
+  return (
+    path.join(os.homedir(), text.slice(1)) + (text.endsWith('/') && text.length > 2 ? '/' : '')
+  );
 }
 
 /** The name under which a source arrives in a directory; empty when its content does. */

@@ -17,7 +17,8 @@ const lookAgainFiles = 1000;
 
 export function freeSpaceAt(
   directory: string,
-  look: (path: string) => Pick<fs.StatsFs, 'bavail' | 'bsize' | 'ffree' | 'files'> = (path) => fs.statfsSync(path),
+  look: (path: string) => Pick<fs.StatsFs, 'bavail' | 'bsize' | 'ffree' | 'files'> = (path) =>
+    fs.statfsSync(path),
 ): FreeSpace {
   let bytesLeft = 0;
   let filesLeft = 0;
@@ -35,12 +36,18 @@ export function freeSpaceAt(
       }
       written += bytes;
       created += 1;
-      if (written > bytesLeft || created > filesLeft) throw noSpace(directory, bytes, bytesLeft, filesLeft);
+      if (written > bytesLeft || created > filesLeft)
+        throw noSpace(directory, bytes, bytesLeft, filesLeft);
     },
   };
 }
 
-function noSpace(directory: string, bytes: number, bytesLeft: number, filesLeft: number): CoppiceError {
+function noSpace(
+  directory: string,
+  bytes: number,
+  bytesLeft: number,
+  filesLeft: number,
+): CoppiceError {
   const what =
     filesLeft <= 0
       ? 'there are no free inodes left'

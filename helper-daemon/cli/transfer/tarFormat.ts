@@ -67,7 +67,8 @@ const kinds: Readonly<Record<string, TarKind>> = {
 
 export function kindOf(raw: RawHeader): TarKind {
   const kind = kinds[raw.typeflag];
-  if (kind === undefined) throw badTar(`it holds an entry of unknown type ${JSON.stringify(raw.typeflag)}`);
+  if (kind === undefined)
+    throw badTar(`it holds an entry of unknown type ${JSON.stringify(raw.typeflag)}`);
   return kind === 'file' && raw.name.endsWith('/') ? 'dir' : kind;
 }
 
@@ -81,10 +82,19 @@ export function decodePax(data: Buffer): Map<string, string> {
     const length = /^[1-9][0-9]{0,6}$/.test(digits) ? Number(digits) : 0;
     const end = offset + length;
     const equals = data.indexOf(0x3d, space);
-    if (length === 0 || end > data.length || data[end - 1] !== 0x0a || equals === -1 || equals >= end) {
+    if (
+      length === 0 ||
+      end > data.length ||
+      data[end - 1] !== 0x0a ||
+      equals === -1 ||
+      equals >= end
+    ) {
       throw badTar('a pax record is malformed');
     }
-    records.set(data.toString('latin1', space + 1, equals), data.toString('latin1', equals + 1, end - 1));
+    records.set(
+      data.toString('latin1', space + 1, equals),
+      data.toString('latin1', equals + 1, end - 1),
+    );
     offset = end;
   }
   return records;
@@ -94,7 +104,8 @@ export function encodePax(records: ReadonlyMap<string, string>): Buffer {
   const parts = [...records].map(([key, value]) => {
     const body = ` ${key}=${value}\n`;
     let length = body.length + 1;
-    while (String(length).length + body.length !== length) length = String(length).length + body.length;
+    while (String(length).length + body.length !== length)
+      length = String(length).length + body.length;
     return Buffer.from(`${String(length)}${body}`, 'latin1');
   });
   return Buffer.concat(parts);
@@ -102,13 +113,26 @@ export function encodePax(records: ReadonlyMap<string, string>): Buffer {
 
 /** The blocks before an entry's content: a pax header first where the old fields are too small. */
 export function encodeHeader(header: TarHeader): Buffer {
-  const typeflags: Readonly<Record<TarKind, string>> = { file: '0', hardlink: '1', symlink: '2', dir: '5', other: '0' };
+  const typeflags: Readonly<Record<TarKind, string>> = {
+    file: '0',
+    hardlink: '1',
+    symlink: '2',
+    dir: '5',
+    other: '0',
+  };
   const extended = new Map<string, string>();
   if (header.name.length > 100) extended.set('path', header.name);
   if (header.link.length > 100) extended.set('linkpath', header.link);
   if (header.size >= 8 ** 11) extended.set('size', String(header.size));
   const seconds = Math.min(Math.max(0, Math.floor(header.modified / 1000)), 8 ** 11 - 1);
-  const main = block(header.name, typeflags[header.kind], header.size, header.mode, seconds, header.link);
+  const main = block(
+    header.name,
+    typeflags[header.kind],
+    header.size,
+    header.mode,
+    seconds,
+    header.link,
+  );
   if (extended.size === 0) return main;
   const data = encodePax(extended);
   return Buffer.concat([
@@ -123,7 +147,14 @@ export function paddingOf(size: number): number {
   return (blockBytes - (size % blockBytes)) % blockBytes;
 }
 
-function block(name: string, typeflag: string, size: number, mode: number, seconds: number, link: string): Buffer {
+function block(
+  name: string,
+  typeflag: string,
+  size: number,
+  mode: number,
+  seconds: number,
+  link: string,
+): Buffer {
   const header = Buffer.alloc(blockBytes);
   const octal = (value: number, offset: number, length: number): void => {
     header.write(value.toString(8).padStart(length - 1, '0'), offset, 'latin1');
@@ -151,14 +182,20 @@ function checksum(block: Buffer): number {
 
 function cString(block: Buffer, offset: number, length: number): string {
   const end = block.indexOf(0, offset);
-  return block.toString('latin1', offset, end === -1 ? offset + length : Math.min(end, offset + length));
+  return block.toString(
+    'latin1',
+    offset,
+    end === -1 ? offset + length : Math.min(end, offset + length),
+  );
 }
 
 /** Octal digits, or a big-endian number marked by the top bit. */
 function parseNumber(block: Buffer, offset: number, length: number): number {
   const first = block[offset] ?? 0;
   if (first === 0x80) {
-    const value = block.subarray(offset + 1, offset + length).reduce((sum, byte) => sum * 256 + byte, 0);
+    const value = block
+      .subarray(offset + 1, offset + length)
+      .reduce((sum, byte) => sum * 256 + byte, 0);
     if (!Number.isSafeInteger(value)) throw badTar('a number in a header is too large');
     return value;
   }

@@ -25,7 +25,12 @@ export async function* readTar(
   for (;;) {
     const raw = decodeHeader(await bytes.exactly(blockBytes));
     if (raw === undefined) break;
-    if (raw.typeflag === 'g' || raw.typeflag === 'x' || raw.typeflag === 'L' || raw.typeflag === 'K') {
+    if (
+      raw.typeflag === 'g' ||
+      raw.typeflag === 'x' ||
+      raw.typeflag === 'L' ||
+      raw.typeflag === 'K'
+    ) {
       const data = await readExtension(bytes, raw);
       if (raw.typeflag === 'x') keepKnown(decodePax(data), extended);
       if (raw.typeflag === 'L') extended.set('path', withoutNul(data));
@@ -73,10 +78,16 @@ function applyExtended(raw: RawHeader, extended: ReadonlyMap<string, string>): T
   const link = extended.get('linkpath') ?? raw.link;
   if (name.length > longestName || link.length > longestName) throw badTar('a name is too long');
   const sizeText = extended.get('size');
-  const size = sizeText === undefined ? raw.size : /^[0-9]{1,16}$/.test(sizeText) ? Number(sizeText) : Number.NaN;
+  const size =
+    sizeText === undefined
+      ? raw.size
+      : /^[0-9]{1,16}$/.test(sizeText)
+        ? Number(sizeText)
+        : Number.NaN;
   if (!Number.isSafeInteger(size)) throw badTar('a size is malformed');
   const seconds = Number(extended.get('mtime'));
-  const modified = extended.has('mtime') && Number.isFinite(seconds) ? seconds * 1000 : raw.modified;
+  const modified =
+    extended.has('mtime') && Number.isFinite(seconds) ? seconds * 1000 : raw.modified;
   return { name, kind: kindOf({ ...raw, name }), size, mode: raw.mode, modified, link };
 }
 

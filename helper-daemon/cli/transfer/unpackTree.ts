@@ -101,7 +101,8 @@ export async function unpackTree(
     ensureDirectory(components);
     const key = components.join('/');
     const ours = made.get(key);
-    if (ours !== undefined) made.set(key, { path: ours.path, mode: entry.mode & 0o777, modified: entry.modified });
+    if (ours !== undefined)
+      made.set(key, { path: ours.path, mode: entry.mode & 0o777, modified: entry.modified });
     counts.directories += 1;
   }
 
@@ -109,7 +110,10 @@ export async function unpackTree(
     ensureDirectory(components.slice(0, -1));
     space.admit(entry.size);
     const target = hostPath(components);
-    const temporary = hostPath([...components.slice(0, -1), `.coppice-${randomBytes(6).toString('hex')}`]);
+    const temporary = hostPath([
+      ...components.slice(0, -1),
+      `.coppice-${randomBytes(6).toString('hex')}`,
+    ]);
     const existing = fs.lstatSync(bytes(target), { throwIfNoEntry: false });
     if (existing?.isDirectory() === true) throw inTheWay(target, 'a file');
     // What is there stays whole until the new file is; a link there is replaced, not followed.
@@ -137,11 +141,13 @@ export async function unpackTree(
   /** Only to a file of this same archive. */
   function addHardLink(components: readonly string[], entry: TarEntry): void {
     const from = safeComponents(entry.link);
-    if (!written.has(from.join('/'))) throw badTar('a hard link leads to something that is not in it');
+    if (!written.has(from.join('/')))
+      throw badTar('a hard link leads to something that is not in it');
     ensureDirectory(components.slice(0, -1));
     space.admit(0);
     const target = hostPath(components);
-    if (fs.lstatSync(bytes(target), { throwIfNoEntry: false })?.isDirectory() === true) throw inTheWay(target, 'a file');
+    if (fs.lstatSync(bytes(target), { throwIfNoEntry: false })?.isDirectory() === true)
+      throw inTheWay(target, 'a file');
     if (components.join('/') !== from.join('/')) {
       fs.rmSync(bytes(target), { force: true });
       fs.linkSync(bytes(hostPath(from)), bytes(target));
@@ -168,7 +174,8 @@ export async function unpackTree(
           return;
         }
         ensureDirectory(components.slice(0, -1));
-        if (components.length > 0) links.push({ components, target: entry.link, modified: entry.modified });
+        if (components.length > 0)
+          links.push({ components, target: entry.link, modified: entry.modified });
         return;
       default:
         if (components.length === 0) throw badTar('a file has no name');

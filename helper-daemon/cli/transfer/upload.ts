@@ -32,7 +32,10 @@ export async function uploadFile(
       mode: (stats.mode & 0o777).toString(8).padStart(4, '0'),
     });
     const stream = await client.openStream(ticket);
-    const { bytes } = await uploadBytes(stream, watched(fileBytes(file, stats.size, from), options));
+    const { bytes } = await uploadBytes(
+      stream,
+      watched(fileBytes(file, stats.size, from), options),
+    );
     return { ...noCounts(), files: 1, bytes };
   } finally {
     fs.closeSync(file);
@@ -54,7 +57,10 @@ export async function uploadTree(
   return counts;
 }
 
-async function* packed(from: string, counts: PackCounts): AsyncGenerator<Uint8Array, void, undefined> {
+async function* packed(
+  from: string,
+  counts: PackCounts,
+): AsyncGenerator<Uint8Array, void, undefined> {
   try {
     yield* packTree(from, counts);
   } catch (error) {
@@ -98,7 +104,10 @@ export async function* watched(
 }
 
 export function cancelledCopy(): CoppiceError {
-  return new CoppiceError({ code: 'cancelled', message: 'The copy was cancelled; incomplete files were removed.' });
+  return new CoppiceError({
+    code: 'cancelled',
+    message: 'The copy was cancelled; incomplete files were removed.',
+  });
 }
 
 function openToRead(from: string): number {

@@ -1,9 +1,10 @@
 import { limits } from '../../../protocol/limits.ts';
-import type { ExitResult, ProcessInfo } from '../../../protocol/operations/process.ts';
-import type { Exited, ProcessInfo as GuestProcess } from '../../guest/gen/coppice/guest/v1/guest_pb.js';
+import type { ProcessInfo } from '../../../protocol/operations/process.ts';
+import type { ProcessInfo as GuestProcess } from '../../guest/gen/coppice/guest/v1/guest_pb.js';
 import type { WorkspaceServices } from '../../workspaces/services.ts';
 import type { Handlers } from '../handlerTypes.ts';
 import { serveProcess } from '../streams/processStream.ts';
+import { exitResult } from './exitResult.ts';
 import { callGuest, guestClients, pathBytes } from './guestCall.ts';
 import { captureText } from './outputText.ts';
 
@@ -136,18 +137,6 @@ function howToRun(input: HowToRun): {
     env: input.env ?? {},
     user: input.user ?? '',
     timeoutMs: BigInt(Math.ceil((input.timeout_secs ?? 0) * 1000)),
-  };
-}
-
-export function exitResult(exited: Exited | undefined): ExitResult {
-  if (exited === undefined) throw new Error('the guest reported no exit');
-  return {
-    exit_code: exited.exitCode ?? -1,
-    signal: exited.signal ?? null,
-    timed_out: exited.timedOut,
-    duration_ms: Number(exited.durationNs) / 1e6,
-    stdout_bytes: Number(exited.stdoutBytes),
-    stderr_bytes: Number(exited.stderrBytes),
   };
 }
 

@@ -63,7 +63,10 @@ export function transferHandlers(services: WorkspaceServices): TransferHandlers 
         throw toCoppiceError(error);
       });
       const abort = new AbortController();
-      const messages = file.archive({ path, exclude: input.exclude ?? [] }, { signal: abort.signal });
+      const messages = file.archive(
+        { path, exclude: input.exclude ?? [] },
+        { signal: abort.signal },
+      );
       async function* chunks(): AsyncGenerator<Uint8Array> {
         for await (const { data } of messages) yield data;
       }
@@ -87,7 +90,8 @@ async function firstInfo(messages: AsyncIterator<ReadPart>): Promise<FileInfo> {
   const first = await messages.next().catch((error: unknown) => {
     throw toCoppiceError(error);
   });
-  if (first.done !== true && first.value.part.case === 'info') return first.value.part.value as FileInfo;
+  if (first.done !== true && first.value.part.case === 'info')
+    return first.value.part.value as FileInfo;
   throw new CoppiceError({ code: 'guest_error', message: 'The machine described no file.' });
 }
 

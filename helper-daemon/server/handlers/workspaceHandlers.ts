@@ -22,13 +22,19 @@ type WorkspaceHandlers = Pick<
 
 export function workspaceHandlers(services: WorkspaceServices): WorkspaceHandlers {
   return {
-    async workspace_create(input, { signal, session, progress }): Promise<OutputOf<'workspace_create'>> {
+    async workspace_create(
+      input,
+      { signal, session, progress },
+    ): Promise<OutputOf<'workspace_create'>> {
       const started = performance.now();
       const record = await createWorkspace(services, input, { signal, progress });
       if (record.ephemeral) {
         session.onClose(() => {
           destroyWorkspace(services, record.id).catch((error: unknown) => {
-            services.log.info({ workspace: record.id, err: error }, 'ephemeral machine not removed');
+            services.log.info(
+              { workspace: record.id, err: error },
+              'ephemeral machine not removed',
+            );
           });
         });
       }

@@ -8,6 +8,7 @@ import {
   type Frame,
   type FrameType,
 } from '../../../protocol/stream.ts';
+import { drained } from '../../system/drained.ts';
 
 export interface FrameSocket {
   /** Aborted when the client has gone. */
@@ -69,17 +70,4 @@ export function frameSocket(socket: net.Socket): FrameSocket {
 
 function json(value: unknown): Uint8Array {
   return Buffer.from(JSON.stringify(value), 'utf8');
-}
-
-function drained(socket: net.Socket): Promise<void> {
-  if (socket.destroyed) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = (): void => {
-      socket.off('drain', done);
-      socket.off('close', done);
-      resolve();
-    };
-    socket.on('drain', done);
-    socket.on('close', done);
-  });
 }

@@ -7,7 +7,7 @@ import * as z from 'zod';
 import { toCoppiceError } from '../../guest/errors.ts';
 import type { ProcessInputSchema } from '../../guest/gen/coppice/guest/v1/guest_pb.js';
 import type { GuestClients } from '../../guest/guestLink.ts';
-import { exitResult } from '../handlers/processHandlers.ts';
+import { exitResult } from '../handlers/exitResult.ts';
 import type { StreamHandler } from '../tickets.ts';
 import { frameSocket, type FrameSocket } from './frameSocket.ts';
 

@@ -46,7 +46,9 @@ export function serveUpload(
       }
       // Without an `end` frame the upload is not whole: the guest must not see a normal end.
       abort.abort();
-      throw inputProblem ?? new CoppiceError({ code: 'cancelled', message: 'The client went away.' });
+      throw (
+        inputProblem ?? new CoppiceError({ code: 'cancelled', message: 'The client went away.' })
+      );
     }
     consume(chunks(), abort.signal).then(
       (result) => frames.finish(result),

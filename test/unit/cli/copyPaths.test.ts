@@ -2,7 +2,11 @@ import os from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { addedText } from '../../../helper-daemon/cli/commands/logs.ts';
 import { parseIn, parseOut } from '../../../helper-daemon/cli/commands/runPlan.ts';
-import { arrivalName, joinGuest, parseCopySide } from '../../../helper-daemon/cli/transfer/copySpec.ts';
+import {
+  arrivalName,
+  joinGuest,
+  parseCopySide,
+} from '../../../helper-daemon/cli/transfer/copySpec.ts';
 
 describe('a side of cp', () => {
   it.each([
@@ -30,7 +34,15 @@ describe('a side of cp', () => {
 });
 
 describe('the name a source arrives under', () => {
-  it.each([['/a/b', 'b'], ['/a/b/', 'b'], ['a', 'a'], ['.', ''], ['a/.', ''], ['..', ''], ['/', '']])('%s → %j', (path, name) => {
+  it.each([
+    ['/a/b', 'b'],
+    ['/a/b/', 'b'],
+    ['a', 'a'],
+    ['.', ''],
+    ['a/.', ''],
+    ['..', ''],
+    ['/', ''],
+  ])('%s → %j', (path, name) => {
     expect(arrivalName(path)).toBe(name);
   });
   it('goes below the target directory', () => {

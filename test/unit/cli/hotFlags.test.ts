@@ -23,20 +23,23 @@ const cases: readonly (readonly [CommandSpec, readonly Operation[]])[] = [
 
 /** `terminal` has no form on the command line, so it is taken away before. */
 function fields(operation: Operation): ReturnType<typeof fieldsOf> {
-  const { terminal: _, ...shape } = operation.input.shape as Record<string, never>;
+  const shape = { ...operation.input.shape } as Record<string, never>;
+  delete shape['terminal'];
   return fieldsOf({ ...operation, input: operations.daemon_status.input.extend(shape) });
 }
 
-describe.each(cases.map(([spec, from]) => [spec.words, spec, from] as const))('coppice %s', (_, spec, from) => {
-  const known = new Map(from.flatMap(fields).map((field) => [field.name, field]));
-  it.each(spec.flags.filter(({ key }) => !own.has(key)).map((flag) => [flag.spelling, flag] as const))(
-    'has %s as the schema has it',
-    (_spelling, flag) => {
+describe.each(cases.map(([spec, from]) => [spec.words, spec, from] as const))(
+  'coppice %s',
+  (_, spec, from) => {
+    const known = new Map(from.flatMap(fields).map((field) => [field.name, field]));
+    it.each(
+      spec.flags.filter(({ key }) => !own.has(key)).map((flag) => [flag.spelling, flag] as const),
+    )('has %s as the schema has it', (_spelling, flag) => {
       expect(known.get(flag.key)?.kind).toBe(flag.kind);
       expect(known.get(flag.key)?.required).toBe(flag.required ?? false);
-    },
-  );
-  it('has positionals that are fields', () => {
-    for (const { key } of spec.positionals) expect([...known.keys()]).toContain(key);
-  });
-});
+    });
+    it('has positionals that are fields', () => {
+      for (const { key } of spec.positionals) expect([...known.keys()]).toContain(key);
+    });
+  },
+);

@@ -11,7 +11,9 @@ import { renderers } from '../../../helper-daemon/cli/render/renderers.ts';
 import { defineOperation, type Operation } from '../../../protocol/operation.ts';
 import { operations } from '../../../protocol/operations.ts';
 
-const withCli = Object.values(operations).filter((operation: Operation) => operation.cli !== undefined) as Operation[];
+const withCli = Object.values(operations).filter(
+  (operation: Operation) => operation.cli !== undefined,
+) as Operation[];
 
 const sample = defineOperation({
   name: 'sample',
@@ -31,7 +33,11 @@ const sample = defineOperation({
   retry: 'safe',
   errors: [],
 });
-const sampleSpec = projectOperation(sample, { command: 'try it', positionals: ['workspace_id'], flags: { amount: '-a, --amount' } });
+const sampleSpec = projectOperation(sample, {
+  command: 'try it',
+  positionals: ['workspace_id'],
+  flags: { amount: '-a, --amount' },
+});
 
 async function parse(spec: CommandSpec, ...argv: string[]): Promise<Match> {
   const match = await buildProgram([spec]).parse([...spec.words.split(' '), ...argv]);
@@ -40,21 +46,33 @@ async function parse(spec: CommandSpec, ...argv: string[]): Promise<Match> {
 }
 
 describe('every operation with a cli part', () => {
-  it.each(withCli.map((operation) => [operation.name, operation] as const))('%s becomes a command with a renderer', (name, operation) => {
-    const { cli } = operation;
-    if (cli === undefined) return;
-    const fields = fieldsOf(operation).map((field) => field.name);
-    const named = [...(cli.positionals ?? []), ...Object.keys(cli.flags ?? {}), ...(cli.hidden ?? []), ...(cli.rest === undefined ? [] : [cli.rest])];
-    expect(fields).toEqual(expect.arrayContaining(named));
-    expect(Object.keys(renderers)).toContain(name);
-    const spec = projectOperation(operation, cli);
-    const shown = [...spec.positionals, ...spec.flags].map(({ key }) => key);
-    const expected = fields.filter((field) => !(cli.hidden ?? []).includes(field) && field !== cli.rest);
-    expect([...shown].sort()).toEqual([...expected].sort());
-  });
+  it.each(withCli.map((operation) => [operation.name, operation] as const))(
+    '%s becomes a command with a renderer',
+    (name, operation) => {
+      const { cli } = operation;
+      if (cli === undefined) return;
+      const fields = fieldsOf(operation).map((field) => field.name);
+      const named = [
+        ...(cli.positionals ?? []),
+        ...Object.keys(cli.flags ?? {}),
+        ...(cli.hidden ?? []),
+        ...(cli.rest === undefined ? [] : [cli.rest]),
+      ];
+      expect(fields).toEqual(expect.arrayContaining(named));
+      expect(Object.keys(renderers)).toContain(name);
+      const spec = projectOperation(operation, cli);
+      const shown = [...spec.positionals, ...spec.flags].map(({ key }) => key);
+      const expected = fields.filter(
+        (field) => !(cli.hidden ?? []).includes(field) && field !== cli.rest,
+      );
+      expect([...shown].sort()).toEqual([...expected].sort());
+    },
+  );
 
   it('has a command of its own, and flags that do not clash', () => {
-    const specs = withCli.flatMap((operation) => (operation.cli === undefined ? [] : [projectOperation(operation, operation.cli)]));
+    const specs = withCli.flatMap((operation) =>
+      operation.cli === undefined ? [] : [projectOperation(operation, operation.cli)],
+    );
     const words = specs.flatMap(({ words: name, aliases }) => [name, ...(aliases ?? [])]);
     expect(new Set(words).size).toBe(words.length);
     for (const { flags, words: name } of specs) {
@@ -75,13 +93,35 @@ describe('every operation with a cli part', () => {
 describe('a projected command', () => {
   it('takes each kind of field in its form', async () => {
     const { invocation } = await parse(
-      sampleSpec, 'demo', '--note', 'hello world', '-a', '3', '--ratio', '0.5', '--big-switch',
-      '--env', 'A=1', '--env', 'B=x=y', '--globs', '*.ts', '--globs', '*.rs', '--colour', 'red',
+      sampleSpec,
+      'demo',
+      '--note',
+      'hello world',
+      '-a',
+      '3',
+      '--ratio',
+      '0.5',
+      '--big-switch',
+      '--env',
+      'A=1',
+      '--env',
+      'B=x=y',
+      '--globs',
+      '*.ts',
+      '--globs',
+      '*.rs',
+      '--colour',
+      'red',
     );
     expect(invocation.positionals).toEqual({ workspace_id: 'demo' });
     expect(invocation.flags).toEqual({
-      note: 'hello world', amount: 3, ratio: 0.5, big_switch: true,
-      env: { A: '1', B: 'x=y' }, globs: ['*.ts', '*.rs'], colour: 'red',
+      note: 'hello world',
+      amount: 3,
+      ratio: 0.5,
+      big_switch: true,
+      env: { A: '1', B: 'x=y' },
+      globs: ['*.ts', '*.rs'],
+      colour: 'red',
     });
   });
 
@@ -128,7 +168,10 @@ describe('an input the schema refuses', () => {
     [{ workspace_id: 'a', amount: 10 }, '--amount must be at most 9 (got 10).'],
     [{ workspace_id: 'a', ratio: 0 }, '--ratio must be more than 0 (got 0).'],
     [{ workspace_id: 'a', colour: 'green' }, '--colour must be one of red, blue (got "green").'],
-    [{ workspace_id: 'a', globs: ['a', 'b', 'c'] }, '--globs may be given at most 2 times (got ["a","b","c"]).'],
+    [
+      { workspace_id: 'a', globs: ['a', 'b', 'c'] },
+      '--globs may be given at most 2 times (got ["a","b","c"]).',
+    ],
     [{}, '<workspace> is missing.'],
   ])('%j is one sentence that names the flag', (input, message) => {
     const result = sample.input.safeParse(input);
@@ -136,7 +179,10 @@ describe('an input the schema refuses', () => {
   });
 
   it('quotes a rule of the contract as it stands', () => {
-    const spec = projectOperation(operations.file_list, { command: 'ls', positionals: ['workspace_id', 'path'] });
+    const spec = projectOperation(operations.file_list, {
+      command: 'ls',
+      positionals: ['workspace_id', 'path'],
+    });
     const input = { workspace_id: 'demo', path: '~/x' };
     const { error } = operations.file_list.input.safeParse(input);
     expect(usageErrorFor(spec, error?.issues ?? [], input).message).toBe(

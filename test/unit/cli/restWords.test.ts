@@ -6,7 +6,9 @@ import { asCommandInput, asShellCommand } from '../../../helper-daemon/cli/argv/
 
 const specs = [execSpec(() => ''), runSpec(() => '')];
 
-async function parsed(...argv: string[]): Promise<{ rest: readonly string[]; flags: object; workspace: unknown }> {
+async function parsed(
+  ...argv: string[]
+): Promise<{ rest: readonly string[]; flags: object; workspace: unknown }> {
   const match = await buildProgram(specs).parse(argv);
   return {
     rest: match?.invocation.rest ?? [],
@@ -50,6 +52,8 @@ describe('one word and several', () => {
 
   it('several are quoted where only a command line can be given', () => {
     expect(asShellCommand(['a && b'])).toBe('a && b');
-    expect(asShellCommand(['echo', "it's", '$HOME', '', 'a-b/c'])).toBe(`echo 'it'\\''s' '$HOME' '' a-b/c`);
+    expect(asShellCommand(['echo', "it's", '$HOME', '', 'a-b/c'])).toBe(
+      `echo 'it'\\''s' '$HOME' '' a-b/c`,
+    );
   });
 });

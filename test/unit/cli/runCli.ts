@@ -6,7 +6,11 @@ const program = path.resolve(import.meta.dirname, '../../../helper-daemon/cli/ma
 
 export interface CliRun {
   readonly child: ChildProcessWithoutNullStreams;
-  readonly done: Promise<{ readonly code: number | null; readonly stdout: Buffer; readonly stderr: string }>;
+  readonly done: Promise<{
+    readonly code: number | null;
+    readonly stdout: Buffer;
+    readonly stderr: string;
+  }>;
 }
 
 export function startCli(socket: string, ...args: readonly string[]): CliRun {

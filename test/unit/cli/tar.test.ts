@@ -1,11 +1,24 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import fc from 'fast-check';
 import { pack } from 'tar-stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { decodePax, encodeHeader, encodePax, type TarHeader } from '../../../helper-daemon/cli/transfer/tarFormat.ts';
+import {
+  decodePax,
+  encodeHeader,
+  encodePax,
+  type TarHeader,
+} from '../../../helper-daemon/cli/transfer/tarFormat.ts';
 import { readTar, type TarEntry } from '../../../helper-daemon/cli/transfer/tarReader.ts';
 import { noCounts, packTree } from '../../../helper-daemon/cli/transfer/tarWriter.ts';
 
@@ -16,7 +29,8 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 async function* inPieces(data: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
-  for (let offset = 0; offset < data.length; offset += size) yield data.subarray(offset, offset + size);
+  for (let offset = 0; offset < data.length; offset += size)
+    yield data.subarray(offset, offset + size);
 }
 
 async function collect(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
@@ -25,7 +39,10 @@ async function collect(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-async function entriesOf(data: Uint8Array, piece = 1000): Promise<{ header: TarEntry; content: string }[]> {
+async function entriesOf(
+  data: Uint8Array,
+  piece = 1000,
+): Promise<{ header: TarEntry; content: string }[]> {
   const entries: { header: TarEntry; content: string }[] = [];
   for await (const header of readTar(inPieces(data, piece))) {
     entries.push({ header, content: (await collect(header.body())).toString() });
@@ -44,11 +61,21 @@ describe('reading a tar', () => {
     writeFileSync(path.join(directory, 'in', long, long, 'é日本.txt'), 'content');
     symlinkSync('x'.repeat(150), path.join(directory, 'in', 'link'));
     for (const format of ['gnu', 'pax']) {
-      const data = execFileSync('tar', ['-C', path.join(directory, 'in'), `--format=${format}`, '-c', '.']);
+      const data = execFileSync('tar', [
+        '-C',
+        path.join(directory, 'in'),
+        `--format=${format}`,
+        '-c',
+        '.',
+      ]);
       const entries = await entriesOf(data);
       const found = entries.find(({ content }) => content === 'content');
-      expect(Buffer.from(found?.header.name ?? '', 'latin1').toString()).toBe(`./${long}/${long}/é日本.txt`);
-      expect(entries.find(({ header }) => header.kind === 'symlink')?.header.link).toBe('x'.repeat(150));
+      expect(Buffer.from(found?.header.name ?? '', 'latin1').toString()).toBe(
+        `./${long}/${long}/é日本.txt`,
+      );
+      expect(entries.find(({ header }) => header.kind === 'symlink')?.header.link).toBe(
+        'x'.repeat(150),
+      );
     }
   });
 
@@ -57,8 +84,13 @@ describe('reading a tar', () => {
     writer.entry({ name: 'a'.repeat(150), mode: 0o755, mtime: new Date(5000) }, 'hello');
     writer.entry({ name: 'dir', type: 'directory' });
     writer.finalize();
-    const entries = await entriesOf(await collect(writer as unknown as AsyncIterable<Uint8Array>), 7);
-    expect(entries.map(({ header, content }) => [header.name, header.kind, header.mode, content])).toEqual([
+    const entries = await entriesOf(
+      await collect(writer as unknown as AsyncIterable<Uint8Array>),
+      7,
+    );
+    expect(
+      entries.map(({ header, content }) => [header.name, header.kind, header.mode, content]),
+    ).toEqual([
       ['a'.repeat(150), 'file', 0o755, 'hello'],
       ['dir', 'dir', 0o755, ''],
     ]);
@@ -84,14 +116,23 @@ describe('reading a tar', () => {
     ['a size that is no number', paxed('14 size=twelve\n'), 'malformed'],
     ['a negative size', paxed('12 size=-12\n'), 'size is malformed'],
     ['an extended header of gigabytes', withSize(typed('x'), 4e9), 'too long'],
-    ['a name of many kilobytes', Buffer.concat([paxName('n'.repeat(5000)), file('a'), end]), 'name is too long'],
+    [
+      'a name of many kilobytes',
+      Buffer.concat([paxName('n'.repeat(5000)), file('a'), end]),
+      'name is too long',
+    ],
     ['noise', Buffer.alloc(4096, 0xaa), 'malformed'],
   ])('refuses %s', async (_, data, why) => {
     await expect(entriesOf(data)).rejects.toThrow(why);
   });
 
   it('ends, whatever the bytes', async () => {
-    const template = Buffer.concat([paxName('some/name'), file('a', { size: 10 }), Buffer.alloc(512), end]);
+    const template = Buffer.concat([
+      paxName('some/name'),
+      file('a', { size: 10 }),
+      Buffer.alloc(512),
+      end,
+    ]);
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.tuple(fc.nat(template.length - 1), fc.nat(255)), { maxLength: 20 }),
@@ -112,11 +153,16 @@ describe('reading a tar', () => {
 describe('pax records', () => {
   it('survive a round trip for any key and value', () => {
     const key = fc.stringMatching(/^[a-zA-Z.]{1,20}$/);
-    const value = fc.string({ unit: 'binary', maxLength: 200 }).map((text) => Buffer.from(text).toString('latin1'));
+    const value = fc
+      .string({ unit: 'binary', maxLength: 200 })
+      .map((text) => Buffer.from(text).toString('latin1'));
     fc.assert(
-      fc.property(fc.uniqueArray(fc.tuple(key, value), { selector: ([name]) => name, maxLength: 5 }), (records) => {
-        expect([...decodePax(encodePax(new Map(records)))]).toEqual(records);
-      }),
+      fc.property(
+        fc.uniqueArray(fc.tuple(key, value), { selector: ([name]) => name, maxLength: 5 }),
+        (records) => {
+          expect([...decodePax(encodePax(new Map(records)))]).toEqual(records);
+        },
+      ),
     );
   });
 });
@@ -138,8 +184,17 @@ describe('writing a tar', () => {
     mkdirSync(out);
     execFileSync('tar', ['-C', out, '-xp'], { input: data });
     expect(execFileSync('diff', ['-r', '--no-dereference', source, out]).toString()).toBe('');
-    expect(execFileSync('stat', ['-c', '%a %Y', path.join(out, 'run.sh')]).toString().trim()).toBe('755 1000000');
-    expect(counts).toMatchObject({ files: 4, directories: 3, symlinks: 1, bytes: 700_001 + 12 + 10 + 3 });
+    expect(
+      execFileSync('stat', ['-c', '%a %Y', path.join(out, 'run.sh')])
+        .toString()
+        .trim(),
+    ).toBe('755 1000000');
+    expect(counts).toMatchObject({
+      files: 4,
+      directories: 3,
+      symlinks: 1,
+      bytes: 700_001 + 12 + 10 + 3,
+    });
     expect(readFileSync(path.join(out, 'big')).length).toBe(700_001);
   });
 });
@@ -149,7 +204,11 @@ function typed(typeflag: string): Buffer {
 }
 
 function withSize(block: Buffer, size: number): Buffer {
-  return rewritten(block.subarray(0, 512), (copy) => copy.write(size.toString(8).padStart(11, '0'), 124, 'latin1'), true);
+  return rewritten(
+    block.subarray(0, 512),
+    (copy) => copy.write(size.toString(8).padStart(11, '0'), 124, 'latin1'),
+    true,
+  );
 }
 
 function withoutMagic(): Buffer {
@@ -168,10 +227,14 @@ function rewritten(header: Buffer, change: (block: Buffer) => void, ended: boole
 function paxed(records: string): Buffer {
   const data = Buffer.alloc(512);
   data.write(records, 'latin1');
-  const header = rewritten(file('pax'), (block) => {
-    block.write('x', 156, 'latin1');
-    block.write(records.length.toString(8).padStart(11, '0'), 124, 'latin1');
-  }, false);
+  const header = rewritten(
+    file('pax'),
+    (block) => {
+      block.write('x', 156, 'latin1');
+      block.write(records.length.toString(8).padStart(11, '0'), 124, 'latin1');
+    },
+    false,
+  );
   return Buffer.concat([header, data, file('a'), end]);
 }
 

@@ -2,12 +2,22 @@ import { describe, expect, it } from 'vitest';
 import { printable, printableLines } from '../../../helper-daemon/cli/text/printable.ts';
 import { displayWidth, plainStyle } from '../../../helper-daemon/cli/text/style.ts';
 import { renderPairs, renderTable } from '../../../helper-daemon/cli/text/table.ts';
-import { count, formatAge, formatBytes, formatDuration } from '../../../helper-daemon/cli/text/units.ts';
+import {
+  count,
+  formatAge,
+  formatBytes,
+  formatDuration,
+} from '../../../helper-daemon/cli/text/units.ts';
 
 describe('sizes', () => {
   it.each([
-    [0, '0 B'], [1023, '1023 B'], [1024, '1 KiB'], [1536, '1.5 KiB'], [200 * 1024 ** 2, '200 MiB'],
-    [10 * 1024 ** 3, '10 GiB'], [1.25 * 1024 ** 4, '1.3 TiB'],
+    [0, '0 B'],
+    [1023, '1023 B'],
+    [1024, '1 KiB'],
+    [1536, '1.5 KiB'],
+    [200 * 1024 ** 2, '200 MiB'],
+    [10 * 1024 ** 3, '10 GiB'],
+    [1.25 * 1024 ** 4, '1.3 TiB'],
   ])('%d is %s', (bytes, text) => {
     expect(formatBytes(bytes)).toBe(text);
   });
@@ -15,8 +25,16 @@ describe('sizes', () => {
 
 describe('durations', () => {
   it.each([
-    [0, '0 ms'], [84.4, '84 ms'], [1000, '1 s'], [3210, '3.2 s'], [9960, '10 s'], [59_400, '59 s'], [60_000, '1 min'],
-    [250_000, '4 min 10 s'], [7_500_000, '2 h 5 min'], [273_600_000, '3 d 4 h'],
+    [0, '0 ms'],
+    [84.4, '84 ms'],
+    [1000, '1 s'],
+    [3210, '3.2 s'],
+    [9960, '10 s'],
+    [59_400, '59 s'],
+    [60_000, '1 min'],
+    [250_000, '4 min 10 s'],
+    [7_500_000, '2 h 5 min'],
+    [273_600_000, '3 d 4 h'],
   ])('%d ms is %s', (milliseconds, text) => {
     expect(formatDuration(milliseconds)).toBe(text);
   });
@@ -37,7 +55,14 @@ describe('counts', () => {
 
 describe('a table', () => {
   it('aligns columns, numbers to the right, and has no blanks at the ends of lines', () => {
-    const table = renderTable([{ title: 'NAME' }, { title: 'N', align: 'right' }, { title: 'LAST' }], [['a', '1', ''], ['longer', '200', 'x']], plainStyle);
+    const table = renderTable(
+      [{ title: 'NAME' }, { title: 'N', align: 'right' }, { title: 'LAST' }],
+      [
+        ['a', '1', ''],
+        ['longer', '200', 'x'],
+      ],
+      plainStyle,
+    );
     expect(table).toBe(['NAME      N  LAST', 'a         1', 'longer  200  x'].join('\n'));
   });
 
@@ -48,7 +73,16 @@ describe('a table', () => {
   });
 
   it('leaves out pairs without a value', () => {
-    expect(renderPairs([['A', '1'], ['Long', null], ['B', '']], plainStyle)).toBe('A  1');
+    expect(
+      renderPairs(
+        [
+          ['A', '1'],
+          ['Long', null],
+          ['B', ''],
+        ],
+        plainStyle,
+      ),
+    ).toBe('A  1');
   });
 });
 
@@ -60,6 +94,8 @@ describe('text from a machine', () => {
   });
 
   it('keeps its lines where lines are meant', () => {
-    expect(printableLines('one\r\ntwo\tthree\u001b]0;title\u0007\n')).toBe('one\ntwo\tthree\\x1b]0;title\\x07\n');
+    expect(printableLines('one\r\ntwo\tthree\u001b]0;title\u0007\n')).toBe(
+      'one\ntwo\tthree\\x1b]0;title\\x07\n',
+    );
   });
 });

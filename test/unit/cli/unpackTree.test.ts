@@ -6,7 +6,11 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { linkStaysInside, safeComponents } from '../../../helper-daemon/cli/transfer/entryName.ts';
 import { freeSpaceAt } from '../../../helper-daemon/cli/transfer/freeSpace.ts';
 import { encodeHeader, type TarHeader } from '../../../helper-daemon/cli/transfer/tarFormat.ts';
-import { unpackTree, type UnpackCounts, type UnpackOptions } from '../../../helper-daemon/cli/transfer/unpackTree.ts';
+import {
+  unpackTree,
+  type UnpackCounts,
+  type UnpackOptions,
+} from '../../../helper-daemon/cli/transfer/unpackTree.ts';
 
 let base = '';
 let root = '';
@@ -31,8 +35,16 @@ async function unpack(entries: readonly Entry[], options?: UnpackOptions): Promi
   async function* archive(): AsyncGenerator<Uint8Array> {
     for (const { content = '', ...header } of entries) {
       const size = Buffer.byteLength(content);
-      yield encodeHeader({ kind: 'file', size, mode: 0o644, modified: 1_000_000_000_000, link: '', ...header });
-      if (size > 0) yield Buffer.concat([Buffer.from(content), Buffer.alloc((512 - (size % 512)) % 512)]);
+      yield encodeHeader({
+        kind: 'file',
+        size,
+        mode: 0o644,
+        modified: 1_000_000_000_000,
+        link: '',
+        ...header,
+      });
+      if (size > 0)
+        yield Buffer.concat([Buffer.from(content), Buffer.alloc((512 - (size % 512)) % 512)]);
     }
     yield Buffer.alloc(1024);
   }
@@ -70,7 +82,10 @@ describe('a well-behaved archive', () => {
   it('replaces files that are there, but leaves directories their permissions', async () => {
     fs.mkdirSync(path.join(root, 'sub'), { mode: 0o711 });
     fs.writeFileSync(path.join(root, 'sub/file'), 'old');
-    await unpack([{ name: 'sub/', kind: 'dir', mode: 0o755 }, { name: 'sub/file', content: 'new' }]);
+    await unpack([
+      { name: 'sub/', kind: 'dir', mode: 0o755 },
+      { name: 'sub/file', content: 'new' },
+    ]);
     expect(read('sub/file')).toBe('new');
     expect(modeOf('sub')).toBe(0o711);
     expect(fs.readdirSync(path.join(root, 'sub'))).toEqual(['file']);
@@ -78,7 +93,9 @@ describe('a well-behaved archive', () => {
 
   it('keeps names that are no UTF-8', async () => {
     await unpack([{ name: '\xff\xfename', content: 'x' }]);
-    expect(fs.readdirSync(root, { encoding: 'buffer' })[0]?.toString('latin1')).toBe('\xff\xfename');
+    expect(fs.readdirSync(root, { encoding: 'buffer' })[0]?.toString('latin1')).toBe(
+      '\xff\xfename',
+    );
   });
 });
 
@@ -96,17 +113,22 @@ describe('a hostile archive', () => {
 
   it('cannot write through a symlink of its own', async () => {
     await expect(
-      unpack([
-        { name: 'door', kind: 'symlink', link: base },
-        { name: 'door/secret', content: 'evil' },
-      ], { unsafeLinks: true }),
+      unpack(
+        [
+          { name: 'door', kind: 'symlink', link: base },
+          { name: 'door/secret', content: 'evil' },
+        ],
+        { unsafeLinks: true },
+      ),
     ).rejects.toMatchObject({ code: 'file_exists' });
     expect(fs.readFileSync(secret, 'utf8')).toBe('untouched');
   });
 
   it('cannot write through a symlink that was there before', async () => {
     fs.symlinkSync(base, path.join(root, 'door'));
-    await expect(unpack([{ name: 'door/secret', content: 'evil' }])).rejects.toMatchObject({ code: 'file_exists' });
+    await expect(unpack([{ name: 'door/secret', content: 'evil' }])).rejects.toMatchObject({
+      code: 'file_exists',
+    });
     expect(fs.readFileSync(secret, 'utf8')).toBe('untouched');
   });
 
@@ -119,21 +141,28 @@ describe('a hostile archive', () => {
   });
 
   it('cannot change permissions or times of what a symlink leads to', async () => {
-    await unpack([
-      { name: 'link', kind: 'symlink', link: '../secret', mode: 0o777 },
-      { name: 'dir', kind: 'symlink', link: base },
-      { name: 'dir/', kind: 'dir', mode: 0o777 },
-    ], { unsafeLinks: true }).catch(() => undefined);
+    await unpack(
+      [
+        { name: 'link', kind: 'symlink', link: '../secret', mode: 0o777 },
+        { name: 'dir', kind: 'symlink', link: base },
+        { name: 'dir/', kind: 'dir', mode: 0o777 },
+      ],
+      { unsafeLinks: true },
+    ).catch(() => undefined);
     expect(fs.statSync(secret).mode & 0o777).toBe(0o600);
     expect(fs.statSync(base).mode & 0o777).toBe(0o700);
   });
 
   it('may link only to files of its own', async () => {
     for (const link of ['../secret', secret, 'missing']) {
-      await expect(unpack([{ name: 'hard', kind: 'hardlink', link }])).rejects.toMatchObject({ code: 'file_error' });
+      await expect(unpack([{ name: 'hard', kind: 'hardlink', link }])).rejects.toMatchObject({
+        code: 'file_error',
+      });
     }
     fs.writeFileSync(path.join(root, 'mine'), 'mine');
-    await expect(unpack([{ name: 'hard', kind: 'hardlink', link: 'mine' }])).rejects.toMatchObject({ code: 'file_error' });
+    await expect(unpack([{ name: 'hard', kind: 'hardlink', link: 'mine' }])).rejects.toMatchObject({
+      code: 'file_error',
+    });
     expect(fs.readdirSync(root)).toEqual(['mine']);
   });
 
@@ -143,9 +172,16 @@ describe('a hostile archive', () => {
       { name: 'up', kind: 'symlink', link: '../secret' },
       { name: 'fine', kind: 'symlink', link: 'abs' },
     ];
-    expect(await unpack(entries)).toMatchObject({ symlinks: 1, outsideLinks: 2, outsideExamples: ['abs -> /etc/passwd', 'up -> ../secret'] });
+    expect(await unpack(entries)).toMatchObject({
+      symlinks: 1,
+      outsideLinks: 2,
+      outsideExamples: ['abs -> /etc/passwd', 'up -> ../secret'],
+    });
     expect(fs.readdirSync(root)).toEqual(['fine']);
-    expect(await unpack(entries, { unsafeLinks: true })).toMatchObject({ symlinks: 3, outsideLinks: 0 });
+    expect(await unpack(entries, { unsafeLinks: true })).toMatchObject({
+      symlinks: 3,
+      outsideLinks: 0,
+    });
     expect(fs.readlinkSync(path.join(root, 'abs'))).toBe('/etc/passwd');
   });
 
@@ -160,14 +196,33 @@ describe('a hostile archive', () => {
   });
 
   it('cannot put a file where a directory is, or the other way round', async () => {
-    await expect(unpack([{ name: 'a/', kind: 'dir' }, { name: 'a', content: 'x' }])).rejects.toMatchObject({ code: 'file_exists' });
-    await expect(unpack([{ name: 'b', content: 'x' }, { name: 'b/c', content: 'x' }])).rejects.toMatchObject({ code: 'file_exists' });
-    await expect(unpack([{ name: '.', content: 'x' }])).rejects.toMatchObject({ code: 'file_error' });
+    await expect(
+      unpack([
+        { name: 'a/', kind: 'dir' },
+        { name: 'a', content: 'x' },
+      ]),
+    ).rejects.toMatchObject({ code: 'file_exists' });
+    await expect(
+      unpack([
+        { name: 'b', content: 'x' },
+        { name: 'b/c', content: 'x' },
+      ]),
+    ).rejects.toMatchObject({ code: 'file_exists' });
+    await expect(unpack([{ name: '.', content: 'x' }])).rejects.toMatchObject({
+      code: 'file_error',
+    });
   });
 
   it('leaves no half file when it ends early', async () => {
     async function* cut(): AsyncGenerator<Uint8Array> {
-      yield encodeHeader({ name: 'f', kind: 'file', size: 1000, mode: 0o644, modified: 0, link: '' });
+      yield encodeHeader({
+        name: 'f',
+        kind: 'file',
+        size: 1000,
+        mode: 0o644,
+        modified: 0,
+        link: '',
+      });
       yield Buffer.alloc(100);
     }
     fs.writeFileSync(path.join(root, 'f'), 'old');
@@ -178,7 +233,14 @@ describe('a hostile archive', () => {
 
   it('cannot announce more than the disk holds', async () => {
     async function* bomb(): AsyncGenerator<Uint8Array> {
-      yield encodeHeader({ name: 'bomb', kind: 'file', size: 2 ** 50, mode: 0o644, modified: 0, link: '' });
+      yield encodeHeader({
+        name: 'bomb',
+        kind: 'file',
+        size: 2 ** 50,
+        mode: 0o644,
+        modified: 0,
+        link: '',
+      });
       yield Buffer.alloc(512);
     }
     await expect(unpackTree(root, bomb())).rejects.toMatchObject({ code: 'no_space' });

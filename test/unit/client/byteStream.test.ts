@@ -39,7 +39,10 @@ describe('a download', () => {
       send(frameType.data, Buffer.from('half'));
       send(frameType.error, { code: 'no_space', message: 'Full.' });
     });
-    await expect(allOf(downloadedBytes(stream))).rejects.toMatchObject({ code: 'no_space', message: 'Full.' });
+    await expect(allOf(downloadedBytes(stream))).rejects.toMatchObject({
+      code: 'no_space',
+      message: 'Full.',
+    });
   });
 
   it.each([
@@ -97,7 +100,9 @@ describe('an upload', () => {
   });
 
   it('ends at once when the other side fails, although its source is still waiting', async () => {
-    const stream = await opened(({ send }) => send(frameType.error, { code: 'no_space', message: 'Full.' }));
+    const stream = await opened(({ send }) =>
+      send(frameType.error, { code: 'no_space', message: 'Full.' }),
+    );
     const waiting = async function* (): AsyncGenerator<Uint8Array> {
       yield Buffer.from('a');
       await new Promise(() => undefined);

@@ -23,11 +23,18 @@ async function connected(options: FakeDaemonOptions): Promise<CoppiceClient> {
 describe('a client', () => {
   it('returns what an operation answers', async () => {
     const { call } = await connected({ handlers: { workspace_list: ({ input }) => [input] } });
-    expect(await call('workspace_list', { state_filter: 'running' })).toEqual([{ state_filter: 'running' }]);
+    expect(await call('workspace_list', { state_filter: 'running' })).toEqual([
+      { state_filter: 'running' },
+    ]);
   });
 
   it('throws the error of an operation with its code, next step and details', async () => {
-    const body = { code: 'name_taken', message: 'Taken.', next: 'Choose another.', details: { name: 'a' } } as const;
+    const body = {
+      code: 'name_taken',
+      message: 'Taken.',
+      next: 'Choose another.',
+      details: { name: 'a' },
+    } as const;
     const { call } = await connected({
       handlers: {
         workspace_create() {
@@ -51,8 +58,16 @@ describe('a client', () => {
     });
     const seen: string[] = [];
     await Promise.all([
-      call('image_build', { name: 'a' }, { onProgress: ({ message }) => seen.push(`1 ${message}`) }),
-      call('image_build', { name: 'b' }, { onProgress: ({ message }) => seen.push(`2 ${message}`) }),
+      call(
+        'image_build',
+        { name: 'a' },
+        { onProgress: ({ message }) => seen.push(`1 ${message}`) },
+      ),
+      call(
+        'image_build',
+        { name: 'b' },
+        { onProgress: ({ message }) => seen.push(`2 ${message}`) },
+      ),
       call('image_build', { name: 'c' }),
     ]);
     expect(seen.sort()).toEqual(['1 building a', '2 building b']);
@@ -63,7 +78,9 @@ describe('a client', () => {
       handlers: {
         workspace_create: ({ token }) =>
           new Promise((_, reject) => {
-            token.onCancellationRequested(() => reject(new CoppiceError({ code: 'cancelled', message: 'Rolled back.' })));
+            token.onCancellationRequested(() =>
+              reject(new CoppiceError({ code: 'cancelled', message: 'Rolled back.' })),
+            );
           }),
       },
     });
@@ -127,7 +144,9 @@ describe('connecting', () => {
         return true;
       },
     });
-    await expect(connectClient(daemon.socketPath, identity)).rejects.toMatchObject({ code: 'daemon_unavailable' });
+    await expect(connectClient(daemon.socketPath, identity)).rejects.toMatchObject({
+      code: 'daemon_unavailable',
+    });
   });
 
   it('leaves no connection behind when the handshake fails', async () => {

@@ -89,7 +89,10 @@ export async function startFakeDaemon(options: FakeDaemonOptions = {}): Promise<
 }
 
 function serveCalls(socket: net.Socket, options: FakeDaemonOptions): void {
-  const rpc = createMessageConnection(new StreamMessageReader(socket), new StreamMessageWriter(socket));
+  const rpc = createMessageConnection(
+    new StreamMessageReader(socket),
+    new StreamMessageWriter(socket),
+  );
   socket.once('close', () => rpc.dispose());
   rpc.onError(() => undefined);
   rpc.onRequest(method.initialize, () => ({
@@ -105,7 +108,8 @@ function serveCalls(socket: net.Socket, options: FakeDaemonOptions): void {
     };
     const handler = options.handlers?.[name];
     try {
-      if (handler === undefined) throw new CoppiceError({ code: 'invalid_input', message: `no ${name} here` });
+      if (handler === undefined)
+        throw new CoppiceError({ code: 'invalid_input', message: `no ${name} here` });
       return await handler({
         input,
         token,

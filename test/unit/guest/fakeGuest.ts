@@ -161,4 +161,6 @@ export function frame(message: Uint8Array): Buffer {
   return Buffer.concat([header, message]);
 }
 
-{ fromBinary };
+{
+  fromBinary;
+}

@@ -90,7 +90,9 @@ describe('imageCatalogue', () => {
 
   it('does not remove an image that is in use, nor import over a name', async () => {
     await catalogue.import('/x', 'mine', work);
-    await expect(catalogue.import('/y', 'mine', work)).rejects.toMatchObject({ code: 'name_taken' });
+    await expect(catalogue.import('/y', 'mine', work)).rejects.toMatchObject({
+      code: 'name_taken',
+    });
     users = { 'sha256:aaa': 2 };
     await expect(catalogue.remove('mine')).rejects.toMatchObject({ code: 'image_in_use' });
     users = {};

@@ -30,7 +30,10 @@ describe('FrameGuard', () => {
   it.each([
     ['garbage', Buffer.from('GET / HTTP/1.1\r\n\r\n')],
     ['a negative length', Buffer.from('Content-Length: -5\r\n\r\n')],
-    ['a length over the limit', Buffer.from(`Content-Length: ${String(limits.rpcFrameBytes + 1)}\r\n\r\n`)],
+    [
+      'a length over the limit',
+      Buffer.from(`Content-Length: ${String(limits.rpcFrameBytes + 1)}\r\n\r\n`),
+    ],
     ['a header without end', Buffer.alloc(limits.rpcHeaderBytes + 1, 'x')],
   ])('refuses %s', async (_what, bytes) => {
     await expect(passThrough([bytes])).rejects.toThrow(/message/i);

@@ -46,7 +46,18 @@ describe('coppice exec', () => {
   });
 
   it('sets variables, directory and user', async () => {
-    const said = await cli.ok('exec', 'demo', '-e', 'A=one two', '-w', '/tmp', '-u', 'nobody', '--', 'echo "$A $(pwd) $(id -un)"');
+    const said = await cli.ok(
+      'exec',
+      'demo',
+      '-e',
+      'A=one two',
+      '-w',
+      '/tmp',
+      '-u',
+      'nobody',
+      '--',
+      'echo "$A $(pwd) $(id -un)"',
+    );
     expect(said).toBe('one two /tmp nobody\n');
   });
 
@@ -60,12 +71,24 @@ describe('coppice exec', () => {
     await new Promise((resolve) => child.stdout.once('data', resolve));
     child.kill('SIGKILL');
     await done;
-    await expect.poll(async () => (await cli.run(['exec', 'demo', '--', 'pgrep -fx "sleep 4321"'])).stdout, { timeout: 20_000 }).toBe('');
+    await expect
+      .poll(async () => (await cli.run(['exec', 'demo', '--', 'pgrep -fx "sleep 4321"'])).stdout, {
+        timeout: 20_000,
+      })
+      .toBe('');
   });
 
   it('hands SIGINT and SIGTERM to the command', async () => {
-    for (const [name, code] of [['SIGINT', 42], ['SIGTERM', 43]] as const) {
-      const { child, done } = cli.start(['exec', 'demo', '--', 'trap "exit 42" INT; trap "exit 43" TERM; echo ready; while :; do sleep 0.1; done']);
+    for (const [name, code] of [
+      ['SIGINT', 42],
+      ['SIGTERM', 43],
+    ] as const) {
+      const { child, done } = cli.start([
+        'exec',
+        'demo',
+        '--',
+        'trap "exit 42" INT; trap "exit 43" TERM; echo ready; while :; do sleep 0.1; done',
+      ]);
       await new Promise((resolve) => child.stdout.once('data', resolve));
       child.kill(name);
       expect((await done).code).toBe(code);
@@ -73,7 +96,12 @@ describe('coppice exec', () => {
   });
 
   it('streams 300 MB to a reader that only wants its end', async () => {
-    const { child, done } = cli.start(['exec', 'demo', '--', 'head -c 300000000 /dev/zero; echo end']);
+    const { child, done } = cli.start([
+      'exec',
+      'demo',
+      '--',
+      'head -c 300000000 /dev/zero; echo end',
+    ]);
     let total = 0;
     let tail = Buffer.alloc(0);
     child.stdout.removeAllListeners('data');
@@ -88,10 +116,22 @@ describe('coppice exec', () => {
 
 describe('jobs', () => {
   it('run on, can be listed, watched, killed and forgotten', async () => {
-    const { job_id } = await cli.json<{ job_id: number }>('jobs', 'start', 'demo', '--label', 'ticker', '--', 'i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.2; done');
+    const { job_id } = await cli.json<{ job_id: number }>(
+      'jobs',
+      'start',
+      'demo',
+      '--label',
+      'ticker',
+      '--',
+      'i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.2; done',
+    );
     const id = String(job_id);
-    expect(await cli.ok('jobs', 'list', 'demo')).toMatch(new RegExp(`${id} +running +job .*\\[ticker\\]`));
-    await expect.poll(async () => await cli.ok('jobs', 'show', 'demo', id), { timeout: 20_000 }).toContain('tick 2');
+    expect(await cli.ok('jobs', 'list', 'demo')).toMatch(
+      new RegExp(`${id} +running +job .*\\[ticker\\]`),
+    );
+    await expect
+      .poll(async () => await cli.ok('jobs', 'show', 'demo', id), { timeout: 20_000 })
+      .toContain('tick 2');
     const { child, done } = cli.start(['jobs', 'attach', 'demo', id]);
     await new Promise((resolve) => child.stdout.once('data', resolve));
     child.kill('SIGINT');
@@ -101,7 +141,14 @@ describe('jobs', () => {
     expect(left.stderr).toContain('The job goes on');
     expect((await cli.run(['jobs', 'remove', 'demo', id])).code).toBe(125);
     await cli.ok('jobs', 'kill', 'demo', id, '-s', '9');
-    const shown = await cli.json<{ running: boolean; exit: { signal: number } }>('jobs', 'show', 'demo', id, '--wait', '20');
+    const shown = await cli.json<{ running: boolean; exit: { signal: number } }>(
+      'jobs',
+      'show',
+      'demo',
+      id,
+      '--wait',
+      '20',
+    );
     expect(shown).toMatchObject({ running: false, exit: { signal: 9 } });
     expect((await cli.run(['jobs', 'attach', 'demo', id])).code).toBe(137);
     await cli.ok('jobs', 'remove', 'demo', id);
@@ -111,11 +158,27 @@ describe('jobs', () => {
 
 describe('--json', () => {
   it.each([
-    [['list']], [['info', 'demo']], [['stats', 'demo']], [['status']], [['image', 'list']], [['jobs', 'list', 'demo']],
-    [['ls', 'demo', '/etc']], [['stat', 'demo', '/etc/passwd']], [['logs', 'demo']], [['daemon', 'status']], [['daemon', 'start']],
-    [['read', 'demo', '/etc/hostname']], [['search', 'demo', '/etc/apt', 'deb', '--max-results', '2']], [['exec', 'demo', 'true']],
+    [['list']],
+    [['info', 'demo']],
+    [['stats', 'demo']],
+    [['status']],
+    [['image', 'list']],
+    [['jobs', 'list', 'demo']],
+    [['ls', 'demo', '/etc']],
+    [['stat', 'demo', '/etc/passwd']],
+    [['logs', 'demo']],
+    [['daemon', 'status']],
+    [['daemon', 'start']],
+    [['read', 'demo', '/etc/hostname']],
+    [['search', 'demo', '/etc/apt', 'deb', '--max-results', '2']],
+    [['exec', 'demo', 'true']],
   ])('%j prints one JSON value', async (args) => {
-    const { code, stdout, stderr } = await cli.run([...args.slice(0, 1), ...args.slice(1, 2), '--json', ...args.slice(2)]);
+    const { code, stdout, stderr } = await cli.run([
+      ...args.slice(0, 1),
+      ...args.slice(1, 2),
+      '--json',
+      ...args.slice(2),
+    ]);
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout.trim().split('\n')).toHaveLength(1);
     expect(JSON.parse(stdout)).toBeTypeOf('object');

@@ -34,7 +34,16 @@ describe('coppice run', () => {
     fs.writeFileSync(path.join(source, 'number'), '21');
     const out = path.join(directory, 'made', 'here');
     const { code, stdout } = await cli.run([
-      'run', '-m', '256', '--in', source, '--out', out, '-e', 'TIMES=2', '--',
+      'run',
+      '-m',
+      '256',
+      '--in',
+      source,
+      '--out',
+      out,
+      '-e',
+      'TIMES=2',
+      '--',
       'ls; mkdir out; echo $(( $(cat number) * TIMES )) > out/answer; exit 3',
     ]);
     expect([code, stdout]).toEqual([3, 'number\n']);
@@ -46,8 +55,23 @@ describe('coppice run', () => {
     fs.mkdirSync(source);
     fs.writeFileSync(path.join(source, 'a'), 'content');
     const out = path.join(directory, 'etc');
-    const result = await cli.run(['run', '-m', '256', '--in', `${source}:/opt/x`, '--out', `/opt/x:${out}`, '--json', '--', 'cat /opt/x/a']);
-    expect(JSON.parse(result.stdout)).toMatchObject({ exit_code: 0, stdout: 'content', copied_out: [{ from: '/opt/x', to: out, files: 1 }] });
+    const result = await cli.run([
+      'run',
+      '-m',
+      '256',
+      '--in',
+      `${source}:/opt/x`,
+      '--out',
+      `/opt/x:${out}`,
+      '--json',
+      '--',
+      'cat /opt/x/a',
+    ]);
+    expect(JSON.parse(result.stdout)).toMatchObject({
+      exit_code: 0,
+      stdout: 'content',
+      copied_out: [{ from: '/opt/x', to: out, files: 1 }],
+    });
     expect(fs.readFileSync(path.join(out, 'a'), 'utf8')).toBe('content');
   });
 
@@ -66,7 +90,19 @@ describe('coppice run', () => {
   });
 
   it('leaves no trace when the client is killed -9', async () => {
-    const child = spawn(process.execPath, ['--no-warnings', path.resolve(import.meta.dirname, '../../../dist/coppice.mjs'), 'run', '-m', '256', '--', 'echo here; sleep 100'], { env: cli.env });
+    const child = spawn(
+      process.execPath,
+      [
+        '--no-warnings',
+        path.resolve(import.meta.dirname, '../../../dist/coppice.mjs'),
+        'run',
+        '-m',
+        '256',
+        '--',
+        'echo here; sleep 100',
+      ],
+      { env: cli.env },
+    );
     await new Promise((resolve) => child.stdout.once('data', resolve));
     child.kill('SIGKILL');
     await expectNoTrace();
@@ -74,7 +110,10 @@ describe('coppice run', () => {
 
   it('fails before anything is made when its input cannot be read', async () => {
     const { code, stderr } = await cli.run(['run', '--in', '/no/such/dir', '--', 'true']);
-    expect([code, stderr]).toEqual([125, 'error: The directory /no/such/dir (--in) does not exist.\n']);
+    expect([code, stderr]).toEqual([
+      125,
+      'error: The directory /no/such/dir (--in) does not exist.\n',
+    ]);
   });
 
   it('says which image is missing', async () => {

@@ -26,18 +26,28 @@ interface Terminal {
 }
 
 function open(file: string, args: readonly string[]): Terminal {
-  const pty = spawn(file, [...args], { cols: 100, rows: 30, env: { ...cli.env, TERM: 'xterm-256color', PS1: 'host> ' }, name: 'xterm-256color' });
+  const pty = spawn(file, [...args], {
+    cols: 100,
+    rows: 30,
+    env: { ...cli.env, TERM: 'xterm-256color', PS1: 'host> ' },
+    name: 'xterm-256color',
+  });
   let printed = '';
   pty.onData((data) => (printed += data));
-  const exited = new Promise<number>((resolve) => pty.onExit(({ exitCode }) => resolve(exitCode)));
+  const exited = new Promise<number>((resolve) => {
+    pty.onExit(({ exitCode }) => resolve(exitCode));
+  });
   return {
     pty,
-    type: (text) => pty.write(text),
+    type(text) {
+      pty.write(text);
+    },
     async sees(pattern) {
       let match: RegExpExecArray | null = null;
       for (const end = Date.now() + 30_000; match === null; await delay(20)) {
         match = pattern.exec(printed);
-        if (match === null && Date.now() > end) throw new Error(`no ${String(pattern)} in ${JSON.stringify(printed.slice(-2000))}`);
+        if (match === null && Date.now() > end)
+          throw new Error(`no ${String(pattern)} in ${JSON.stringify(printed.slice(-2000))}`);
       }
       const found: RegExpExecArray = match;
       printed = printed.slice(found.index + found[0].length);
@@ -107,7 +117,15 @@ describe('coppice shell', () => {
     host.type('exit\r');
     await host.exited;
     // The shell in the machine has been told, too.
-    await expect.poll(async () => (await cli.json<{ running: boolean }[]>('jobs', 'list', 'demo')).filter(({ running }) => running), { timeout: 20_000 }).toEqual([]);
+    await expect
+      .poll(
+        async () =>
+          (await cli.json<{ running: boolean }[]>('jobs', 'list', 'demo')).filter(
+            ({ running }) => running,
+          ),
+        { timeout: 20_000 },
+      )
+      .toEqual([]);
   });
 
   it('runs another program with exec -it', async () => {

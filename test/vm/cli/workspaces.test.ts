@@ -23,13 +23,27 @@ describe('names', () => {
     await cli.ok('create', name, '-m', '256');
     const { hostname } = await cli.json<{ hostname: string }>('info', name);
     expect(hostname).toMatch(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/);
-    expect(await cli.ok('exec', name, '--', 'uname -n; getent hosts "$(uname -n)" >/dev/null && echo known')).toBe(`${hostname}\nknown\n`);
+    expect(
+      await cli.ok(
+        'exec',
+        name,
+        '--',
+        'uname -n; getent hosts "$(uname -n)" >/dev/null && echo known',
+      ),
+    ).toBe(`${hostname}\nknown\n`);
     await cli.ok('destroy', name);
     expect(leftovers(daemon.paths)).toEqual([]);
     expect(daemon.machines()).toEqual([]);
   });
 
-  it.each([['a b'], ['a/b'], ['n'.repeat(129)], ['01234567-89ab-4def-8123-456789abcdef'], ['ä'], ['']])('%j is refused before anything is made', async (name) => {
+  it.each([
+    ['a b'],
+    ['a/b'],
+    ['n'.repeat(129)],
+    ['01234567-89ab-4def-8123-456789abcdef'],
+    ['ä'],
+    [''],
+  ])('%j is refused before anything is made', async (name) => {
     const { code, stderr } = await cli.run(['create', name]);
     expect(code).toBe(2);
     expect(stderr).toMatch(/^error: <name> /);

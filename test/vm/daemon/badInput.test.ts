@@ -6,7 +6,12 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CoppiceClient } from '../../../helper-daemon/client/client.ts';
 import { frameType } from '../../../protocol/stream.ts';
-import { daemonProgram, leftovers, startTestDaemon, type TestDaemon } from '../support/testDaemon.ts';
+import {
+  daemonProgram,
+  leftovers,
+  startTestDaemon,
+  type TestDaemon,
+} from '../support/testDaemon.ts';
 
 let daemon: TestDaemon;
 let client: CoppiceClient;
@@ -33,13 +38,33 @@ describe('bad input', () => {
     ['a name that is taken', 'workspace_create', { name: 'w' }, 'name_taken'],
     ['a bad name', 'workspace_create', { name: 'a b' }, 'invalid_input'],
     ['an unknown image', 'workspace_create', { name: 'x', base_image: 'nope' }, 'image_missing'],
-    ['a disk smaller than its image', 'workspace_create', { name: 'x', disk_gb: 1 }, 'invalid_input'],
-    ['more memory than the host has', 'workspace_create', { name: 'x', memory_mb: 131072 }, 'no_memory'],
+    [
+      'a disk smaller than its image',
+      'workspace_create',
+      { name: 'x', disk_gb: 1 },
+      'invalid_input',
+    ],
+    [
+      'more memory than the host has',
+      'workspace_create',
+      { name: 'x', memory_mb: 131072 },
+      'no_memory',
+    ],
     ['a path with NUL', 'file_read', { workspace_id: 'w', path: '/a\0b' }, 'invalid_input'],
     ['a path with ~', 'file_read', { workspace_id: 'w', path: '~/x' }, 'invalid_input'],
     ['a missing file', 'file_read', { workspace_id: 'w', path: '/none/../none' }, 'file_not_found'],
-    ['a missing user', 'exec', { workspace_id: 'w', command: 'true', user: 'nouser' }, 'not_started'],
-    ['a missing directory', 'exec', { workspace_id: 'w', command: 'true', workdir: '/no' }, 'not_started'],
+    [
+      'a missing user',
+      'exec',
+      { workspace_id: 'w', command: 'true', user: 'nouser' },
+      'not_started',
+    ],
+    [
+      'a missing directory',
+      'exec',
+      { workspace_id: 'w', command: 'true', workdir: '/no' },
+      'not_started',
+    ],
     ['an unknown job', 'process_get', { workspace_id: 'w', job_id: 999999 }, 'not_found'],
   ] as const)('%s is refused as %s', async (_what, name, input, code) => {
     const error = await client.call(name, input as never).then(

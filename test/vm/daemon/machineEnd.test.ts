@@ -24,27 +24,34 @@ async function stopped(): Promise<unknown> {
 
 describe('a machine that ends', () => {
   it('by the guest shutting itself down is stopped without a problem', async () => {
-    await client.call('exec', {
-      workspace_id: 'w',
-      command: 'echo kept > /workspace/kept; sync; echo b > /proc/sysrq-trigger',
-      timeout_secs: 20,
-    }).catch(() => undefined);
+    await client
+      .call('exec', {
+        workspace_id: 'w',
+        command: 'echo kept > /workspace/kept; sync; echo b > /proc/sysrq-trigger',
+        timeout_secs: 20,
+      })
+      .catch(() => undefined);
     expect(await stopped()).toBeNull();
   });
 
   it('starts again with its files', async () => {
     const started = await client.call('workspace_start', { workspace_id: 'w' });
     expect(started.state).toBe('running');
-    const { content } = await client.call('file_read', { workspace_id: 'w', path: '/workspace/kept' });
+    const { content } = await client.call('file_read', {
+      workspace_id: 'w',
+      path: '/workspace/kept',
+    });
     expect(content).toBe('kept\n');
   });
 
   it('by a kernel panic keeps the last words of its console', async () => {
-    await client.call('exec', {
-      workspace_id: 'w',
-      command: 'echo c > /proc/sysrq-trigger',
-      timeout_secs: 20,
-    }).catch(() => undefined);
+    await client
+      .call('exec', {
+        workspace_id: 'w',
+        command: 'echo c > /proc/sysrq-trigger',
+        timeout_secs: 20,
+      })
+      .catch(() => undefined);
     expect(await stopped()).toMatch(/panic/i);
     const { console: text } = await client.call('workspace_logs', { workspace_id: 'w' });
     expect(text).toMatch(/Kernel panic/);
@@ -55,9 +62,9 @@ describe('a machine that ends', () => {
     const [pid] = daemon.machines();
     process.kill(pid ?? 0, 'SIGKILL');
     expect(await stopped()).toMatch(/machine ended/i);
-    await expect(
-      client.call('exec', { workspace_id: 'w', command: 'true' }),
-    ).rejects.toMatchObject({ code: 'wrong_state', next: expect.stringContaining('coppice start') });
+    await expect(client.call('exec', { workspace_id: 'w', command: 'true' })).rejects.toMatchObject(
+      { code: 'wrong_state', next: expect.stringContaining('coppice start') },
+    );
     await client.call('workspace_start', { workspace_id: 'w' });
     const ran = await client.call('exec', { workspace_id: 'w', command: 'cat /workspace/kept' });
     expect(ran.stdout).toBe('kept\n');

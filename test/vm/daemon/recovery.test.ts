@@ -41,7 +41,9 @@ describe('a daemon killed with -9', () => {
     const kept = await after.call('process_get', { workspace_id: 'survivor', job_id: job.job_id });
     expect(kept).toMatchObject({ running: true, stdout: 'begun\n' });
     const others = await after.call('process_list', { workspace_id: 'survivor' });
-    expect(others.filter((process) => process.command === 'sleep 30' && process.running)).toEqual([]);
+    expect(others.filter((process) => process.command === 'sleep 30' && process.running)).toEqual(
+      [],
+    );
     await after.call('workspace_destroy', { workspace_id: 'survivor' });
   });
 

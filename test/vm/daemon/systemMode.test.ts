@@ -102,7 +102,12 @@ describe('socket activation', () => {
     const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
     const child = spawn(
       '/bin/sh',
-      ['-c', 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" --no-warnings "$1" --user', process.execPath, daemonProgram],
+      [
+        '-c',
+        'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" --no-warnings "$1" --user',
+        process.execPath,
+        daemonProgram,
+      ],
       { stdio: ['ignore', 'ignore', 'inherit', fd], env: { ...process.env, COPPICE_HOME: home } },
     );
     try {

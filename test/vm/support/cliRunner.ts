@@ -33,11 +33,19 @@ export interface Cli {
 }
 
 export function cliFor(home: string, more: Readonly<Record<string, string>> = {}): Cli {
-  const env: Record<string, string> = { ...(process.env as Record<string, string>), COPPICE_HOME: home, NO_COLOR: '1', ...more };
+  const env: Record<string, string> = {
+    ...(process.env as Record<string, string>),
+    COPPICE_HOME: home,
+    NO_COLOR: '1',
+    ...more,
+  };
   delete env['COPPICE_SOCKET'];
 
   function start(args: readonly string[], options: CliOptions = {}): StartedCli {
-    const child = spawn(launcher, args, { env, ...(options.cwd === undefined ? {} : { cwd: options.cwd }) });
+    const child = spawn(launcher, args, {
+      env,
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    });
     const stdout: Buffer[] = [];
     let stderr = '';
     child.stdout.on('data', (data: Buffer) => stdout.push(data));
@@ -59,7 +67,8 @@ export function cliFor(home: string, more: Readonly<Record<string, string>> = {}
 
   async function ok(...args: readonly string[]): Promise<string> {
     const { code, stdout, stderr } = await run(args);
-    if (code !== 0) throw new Error(`coppice ${args.join(' ')} ended with ${String(code)}:\n${stderr}${stdout}`);
+    if (code !== 0)
+      throw new Error(`coppice ${args.join(' ')} ended with ${String(code)}:\n${stderr}${stdout}`);
     return stdout;
   }
 

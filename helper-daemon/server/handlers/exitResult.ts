@@ -1,0 +1,15 @@
+/** How a process of the guest ended, as clients see it. */
+import type { ExitResult } from '../../../protocol/operations/process.ts';
+import type { Exited } from '../../guest/gen/coppice/guest/v1/guest_pb.js';
+
+export function exitResult(exited: Exited | undefined): ExitResult {
+  if (exited === undefined) throw new Error('the guest reported no exit');
+  return {
+    exit_code: exited.exitCode ?? -1,
+    signal: exited.signal ?? null,
+    timed_out: exited.timedOut,
+    duration_ms: Number(exited.durationNs) / 1e6,
+    stdout_bytes: Number(exited.stdoutBytes),
+    stderr_bytes: Number(exited.stderrBytes),
+  };
+}
