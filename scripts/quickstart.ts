@@ -42,8 +42,9 @@ async function step<T>(
   work: (update: (message: string, fraction?: number) => void) => Promise<T>,
   describe: (value: T) => string = () => '',
 ): Promise<T> {
-  if (interrupted.signal.aborted)
+  if (interrupted.signal.aborted) {
     throw new CoppiceError({ code: 'cancelled', message: 'Stopped.' });
+  }
   const progress = startProgress(title);
   const started = performance.now();
   try {
@@ -195,7 +196,7 @@ async function moveFile(client: CoppiceClient, machine: string): Promise<void> {
         path,
         size: fileBytes,
       });
-      // eslint-disable-next-line @typescript-eslint/require-await
+
       async function* once(): AsyncGenerator<Uint8Array> {
         yield content;
       }
@@ -208,8 +209,9 @@ async function moveFile(client: CoppiceClient, machine: string): Promise<void> {
     async () => {
       const { ticket } = await client.call('file_download', { workspace_id: machine, path });
       const chunks: Uint8Array[] = [];
-      for await (const chunk of downloadedBytes(await client.openStream(ticket)))
+      for await (const chunk of downloadedBytes(await client.openStream(ticket))) {
         chunks.push(chunk);
+      }
       if (digest(Buffer.concat(chunks)) !== digest(content)) {
         throw new CoppiceError({
           code: 'file_error',

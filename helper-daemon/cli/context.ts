@@ -57,7 +57,7 @@ export function createContext(settings: ContextSettings): CliContext {
 }
 
 async function connect(silent: boolean, start: boolean): Promise<CoppiceClient> {
-  const identity = { name: 'coppice-cli', version: version };
+  const identity = { name: 'coppice-cli', version };
   if (!start) return await connectClient(daemonSocket().path, identity);
   let progress = noProgress;
   try {

@@ -141,8 +141,9 @@ function usageOf(spec: CommandSpec): string {
 
 function helpAfter(spec: CommandSpec): string {
   const sections: string[] = [];
-  if (spec.aliases !== undefined)
+  if (spec.aliases !== undefined) {
     sections.push(`Also: ${spec.aliases.map((a) => `coppice ${a}`).join(', ')}`);
+  }
   if (spec.notes !== undefined) sections.push(spec.notes);
   if (spec.examples !== undefined) {
     const lines = spec.examples.map(([command, effect]) => `  ${command}\n      ${effect}`);
@@ -196,11 +197,12 @@ function parseFlag(flag: FlagSpec, named: string, value: string, previous: unkno
       return [...((previous as readonly string[] | undefined) ?? []), value];
     case 'pairs': {
       const cut = value.indexOf('=');
-      if (cut < 1)
+      if (cut < 1) {
         throw new UsageError(
           `${named} must be NAME=VALUE (got ${JSON.stringify(value)}).`,
           'For example: -e LANG=C',
         );
+      }
       return {
         ...(previous as Record<string, string> | undefined),
         [value.slice(0, cut)]: value.slice(cut + 1),
@@ -281,7 +283,8 @@ function takesNextWord(command: Command, word: string): boolean {
   return false;
 }
 
-function handleCommanderError(error: unknown, root: Command, argv: readonly string[]): undefined {
+/** Help and the version were printed and that was all; everything else is an error. */
+function throwUnlessHelp(error: unknown, root: Command, argv: readonly string[]): void {
   if (!(error instanceof CommanderError)) throw error;
   if (['commander.helpDisplayed', 'commander.version'].includes(error.code)) return;
   const words = argv.filter((word) => !word.startsWith('-'));

@@ -154,8 +154,9 @@ export async function measureTransfer(
               path,
             });
             let seen = 0;
-            for await (const part of downloadedBytes(await client.openStream(ticket)))
+            for await (const part of downloadedBytes(await client.openStream(ticket))) {
               seen += part.length;
+            }
             if (seen !== bytes) throw new Error(`${String(seen)} bytes came back.`);
           })
         ).ms,
@@ -183,10 +184,10 @@ export async function measureTransfer(
   ];
 }
 
-// eslint-disable-next-line @typescript-eslint/require-await
 async function* repeated(chunk: Uint8Array, bytes: number): AsyncGenerator<Uint8Array> {
-  for (let sent = 0; sent < bytes; sent += chunk.length)
+  for (let sent = 0; sent < bytes; sent += chunk.length) {
     yield chunk.subarray(0, Math.min(chunk.length, bytes - sent));
+  }
 }
 
 /** The agent hands the bytes to a device that forgets them: no file, no disk. */
@@ -266,8 +267,9 @@ export async function measureKnown(
     addStoppedWorkspaces(home, 900);
     const many = await home.connect();
     const times: number[] = [];
-    for (let round = 0; round < rounds; round += 1)
+    for (let round = 0; round < rounds; round += 1) {
       times.push((await timed(() => many.call('workspace_list', {}))).ms);
+    }
     await home.stop(many);
     return [
       {

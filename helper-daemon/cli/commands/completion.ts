@@ -85,12 +85,15 @@ async function candidates(
   }
   const positional = spec.positionals[Math.min(positionals, spec.positionals.length - 1)];
   if (positional?.choices !== undefined) return matching(positional.choices);
-  if (positional?.key === 'workspace_id' && positionals < spec.positionals.length)
+  if (positional?.key === 'workspace_id' && positionals < spec.positionals.length) {
     return matching(await workspaceNames());
-  if (positional?.key === 'paths')
+  }
+  if (positional?.key === 'paths') {
     return matching((await workspaceNames()).map((name) => `${name}:/`));
-  if (spec.words.startsWith('image ') && positional?.key === 'name')
+  }
+  if (spec.words.startsWith('image ') && positional?.key === 'name') {
     return matching(await imageNames());
+  }
   return [];
 }
 

@@ -99,10 +99,12 @@ async function runCp(invocation: Invocation, context: CliContext): Promise<numbe
   try {
     const copied: Copied[] = [];
     for (const source of sources) {
-      if (source.side === 'host' && target.side === 'guest')
+      if (source.side === 'host' && target.side === 'guest') {
         copied.push(await copyIn(client, source, target, job, context));
-      if (source.side === 'guest' && target.side === 'host')
+      }
+      if (source.side === 'guest' && target.side === 'host') {
         copied.push(await copyOut(client, source, target, job, context));
+      }
     }
     const elapsed = performance.now() - started;
     if (context.json) context.printJson({ copied, duration_ms: Math.round(elapsed) });
@@ -130,8 +132,9 @@ async function copyIn(
   if (stats.isDirectory() && !job.recursive) throw needsRecursive(source.path);
   const name = arrivalName(source.path);
   const there = await statGuest(client, target);
-  if (there === 'file' && (stats.isDirectory() || job.several))
+  if (there === 'file' && (stats.isDirectory() || job.several)) {
     throw notADirectory(`${target.workspace}:${target.path}`);
+  }
   if (there === undefined && (job.several || (target.path.endsWith('/') && !stats.isDirectory()))) {
     throw missingDirectory(`${target.workspace}:${target.path}`);
   }
@@ -173,10 +176,12 @@ async function copyOut(
   const from = `${source.workspace}:${source.path}`;
   if (entry.kind === 'dir' && !job.recursive) throw needsRecursive(from);
   const there = fs.statSync(target.path, { throwIfNoEntry: false });
-  if (there !== undefined && !there.isDirectory() && (entry.kind === 'dir' || job.several))
+  if (there !== undefined && !there.isDirectory() && (entry.kind === 'dir' || job.several)) {
     throw notADirectory(target.path);
-  if (there === undefined && (job.several || (target.path.endsWith('/') && entry.kind !== 'dir')))
+  }
+  if (there === undefined && (job.several || (target.path.endsWith('/') && entry.kind !== 'dir'))) {
     throw missingDirectory(target.path);
+  }
   const to =
     there?.isDirectory() === true
       ? path.join(target.path, arrivalName(source.path))

@@ -64,10 +64,11 @@ async function startIt(_: Invocation, context: CliContext): Promise<number> {
   const client = await context.connect();
   try {
     if (context.json) context.printJson(client.server);
-    else
+    else {
       context.print(
         `The daemon runs: version ${client.server.server.version}, pid ${String(client.server.server.pid)}.`,
       );
+    }
     return exitCodes.ok;
   } finally {
     client.close();
@@ -81,10 +82,11 @@ async function showIt(_: Invocation, context: CliContext): Promise<number> {
   } catch (error) {
     if (!isUnavailable(error)) throw error;
     if (context.json) context.printJson({ running: false, socket: daemonSocket().path });
-    else
+    else {
       context.print(
         `The daemon is not running. It starts by itself with the first command that needs it.`,
       );
+    }
     return exitCodes.negative;
   }
   try {
@@ -132,7 +134,9 @@ export function withoutStarting(projected: CommandSpec): CommandSpec {
 
 /** Whoever starts it again at once must not meet the old one. */
 async function untilGone(socketPath: string, pid: number): Promise<void> {
-  for (const end = Date.now() + 5000; Date.now() < end; await delay(20)) {
+  const end = Date.now() + 5000;
+  while (Date.now() < end) {
+    await delay(10);
     try {
       process.kill(pid, 0);
     } catch {
@@ -167,8 +171,9 @@ async function showLog(invocation: Invocation, context: CliContext): Promise<num
     return exitCodes.ok;
   }
   context.print(printableLines(tail.join('\n')));
-  if (invocation.flags['follow'] === true)
+  if (invocation.flags['follow'] === true) {
     await followFile(file, Buffer.byteLength(content), context);
+  }
   return exitCodes.ok;
 }
 
@@ -176,7 +181,7 @@ async function logFile(): Promise<string> {
   try {
     const client = await connectClient(daemonSocket().path, {
       name: 'coppice-cli',
-      version: version,
+      version,
     });
     const { log_file } = await client.call('daemon_status', {}).finally(() => client.close());
     return log_file;

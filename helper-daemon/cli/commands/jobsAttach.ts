@@ -44,11 +44,12 @@ export function jobsAttachSpec(describe: Describe): CommandSpec {
 async function attach(invocation: Invocation, context: CliContext): Promise<number> {
   const machine = text(invocation, 'workspace_id');
   const job = parseNumber('<job>', text(invocation, 'job_id'), true);
-  if (job < 1)
+  if (job < 1) {
     throw new UsageError(
       '<job> must be at least 1.',
       'coppice jobs list shows the jobs of a machine.',
     );
+  }
   const client = await context.connect();
   let leftBy: EndSignal | undefined;
   try {

@@ -25,11 +25,12 @@ export function withFollow(projected: CommandSpec): CommandSpec {
     run(invocation, context) {
       const { follow, ...flags } = invocation.flags;
       if (follow !== true) return projected.run({ ...invocation, flags }, context);
-      if (context.json)
+      if (context.json) {
         throw new UsageError(
           '--follow has no end and so no JSON value.',
           'Leave one of them away.',
         );
+      }
       return followLogs({ ...invocation, flags }, context);
     },
   };

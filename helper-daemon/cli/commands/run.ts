@@ -144,8 +144,9 @@ async function runIn(
   invocation: Invocation,
   context: CliContext,
 ): Promise<{ exit: ExitResult; captured?: { stdout: string; stderr: string } }> {
-  if (context.signal.aborted)
+  if (context.signal.aborted) {
     throw new CoppiceError({ code: 'cancelled', message: 'The run was cancelled.' });
+  }
   const wantsInput = !process.stdin.isTTY;
   const input: InputOf<'process_open'> = {
     workspace_id: machine,
@@ -170,10 +171,11 @@ async function destroy(client: CoppiceClient, machine: string, context: CliConte
   } catch (error) {
     const gone =
       error instanceof CoppiceError && ['not_found', 'outcome_unknown'].includes(error.code);
-    if (!gone)
+    if (!gone) {
       context.note(
         `coppice: ${machine} is destroyed when this program ends (${error instanceof Error ? error.message : String(error)})`,
       );
+    }
   } finally {
     release();
   }

@@ -66,8 +66,9 @@ async function runShell(
   }
   const client = await context.connect();
   try {
-    if (typeof job === 'number')
+    if (typeof job === 'number') {
       return await attachTerminal(client, machine, job, terminal, context);
+    }
     const env = given(invocation, ['env'])['env'] as Record<string, string> | undefined;
     const input: InputOf<'process_open'> = {
       workspace_id: machine,

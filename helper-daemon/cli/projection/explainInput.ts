@@ -67,8 +67,9 @@ function nameOf(spec: CommandSpec, field: string): string {
 function ruleOf(issue: InputIssue, value: unknown): string {
   switch (issue.code) {
     case 'too_small':
-      if (issue.origin === 'string')
+      if (issue.origin === 'string') {
         return emptyOr(issue.minimum, 'must have at least', 'characters');
+      }
       return `must be ${issue.inclusive === false ? 'more than' : 'at least'} ${String(issue.minimum)}`;
     case 'too_big':
       if (issue.origin === 'string') return `must have at most ${String(issue.maximum)} characters`;

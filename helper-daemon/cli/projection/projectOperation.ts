@@ -1,7 +1,7 @@
 /** A command from an operation: flags from its schema, the call, its output by its renderer. */
 import path from 'node:path';
 import type { CliSpelling, Operation } from '../../../protocol/operation.ts';
-import type { InputOf, OperationName } from '../../../protocol/operations.ts';
+import type { OperationName } from '../../../protocol/operations.ts';
 import { asShellCommand } from '../argv/shellQuote.ts';
 import type {
   CommandSpec,
@@ -85,7 +85,7 @@ async function runOperation(
       : context.progress(`${operation.summary.split(/[;,]/)[0] ?? ''}…`);
   try {
     const name = operation.name as OperationName;
-    const output: unknown = await client.call(name, input as InputOf<OperationName>, {
+    const output: unknown = await client.call(name, input, {
       signal: context.signal,
       ...(operation.progress === true && progress !== undefined
         ? { onProgress: ({ message, fraction }) => progress.update(message, fraction) }
@@ -127,8 +127,9 @@ function inputOf(
 
 /** Text that is no number stays text: the schema then says what is wrong with it. */
 function positionalValue(field: Field, value: string | readonly string[]): unknown {
-  if (typeof value !== 'string' || (field.kind !== 'integer' && field.kind !== 'number'))
+  if (typeof value !== 'string' || (field.kind !== 'integer' && field.kind !== 'number')) {
     return value;
+  }
   const number = Number(value);
   return value.trim() === '' || Number.isNaN(number) ? value : number;
 }

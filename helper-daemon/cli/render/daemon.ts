@@ -50,8 +50,9 @@ export function renderDoctor(
 
 function checkText(check: DoctorCheck, style: Style): string {
   const lines = [`${marks[check.status](style)} ${check.title}: ${check.detail}`];
-  if (check.fix !== null && check.status !== 'ok')
+  if (check.fix !== null && check.status !== 'ok') {
     lines.push(`  ${style.accent('fix:')} ${check.fix}`);
+  }
   return lines.join('\n');
 }
 

@@ -34,7 +34,7 @@ export function modeTracker(): ModeTracker {
   return {
     see(data) {
       const text = carry + Buffer.from(data).toString('latin1');
-      // eslint-disable-next-line no-control-regex
+
       for (const [, modes, action] of text.matchAll(/\u001b\[\?([\d;]{1,40})([hl])/g)) {
         for (const mode of (modes ?? '').split(';')) {
           if (mode === cursor) cursorHidden = action === 'l';

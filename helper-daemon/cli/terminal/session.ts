@@ -70,8 +70,9 @@ function forwardKeys(stream: ByteStream, onDetach: (() => void) | undefined): { 
     const { pass, detach } = filter?.feed(data) ?? { pass: data, detach: false };
     if (pass.length > 0) send(pass);
     if (detach) onDetach?.();
-    else if (filter?.holding === true)
+    else if (filter?.holding === true) {
       timer = setTimeout(() => send(filter.flush()), detachWindowMs);
+    }
   };
   // A paste larger than the machine takes at once stops the reading until it has.
   const send = (data: Uint8Array): void => {

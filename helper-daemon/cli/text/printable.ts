@@ -1,8 +1,7 @@
 /** Text that came out of a machine must not be able to drive the reader's terminal. */
 
-// eslint-disable-next-line no-control-regex
 const control = /[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/gu;
-// eslint-disable-next-line no-control-regex
+
 const controlButLines = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/gu;
 
 function visible(character: string): string {

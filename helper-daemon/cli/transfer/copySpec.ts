@@ -21,10 +21,12 @@ const guestForm = /^([A-Za-z0-9._-]{1,128}):(.*)$/s;
 
 /** @throws UsageError */
 export function parseCopySide(text: string): CopySide {
-  if (text === '')
+  if (text === '') {
     throw new UsageError('A path to copy must not be empty.', 'See coppice cp --help.');
-  if (text.includes('\0'))
+  }
+  if (text.includes('\0')) {
     throw new UsageError('A path must not contain NUL.', 'See coppice cp --help.');
+  }
   const match = guestForm.exec(text);
   if (match === null) return { side: 'host', path: expandHome(text) };
   const [, workspace = '', guestPath = ''] = match;

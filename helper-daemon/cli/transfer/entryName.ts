@@ -11,8 +11,9 @@ export function safeComponents(name: string): readonly string[] {
   if (name.startsWith('/')) throw badTar('an entry has an absolute path');
   if (name.includes('\0')) throw badTar('a name holds a NUL');
   const components = name.split('/').filter((part) => part !== '' && part !== '.');
-  if (components.includes('..'))
+  if (components.includes('..')) {
     throw badTar('an entry leads out of the directory that was asked for');
+  }
   if (components.some((part) => part.length > longestComponent)) throw badTar('a name is too long');
   return components;
 }

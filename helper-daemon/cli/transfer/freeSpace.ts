@@ -36,8 +36,9 @@ export function freeSpaceAt(
       }
       written += bytes;
       created += 1;
-      if (written > bytesLeft || created > filesLeft)
+      if (written > bytesLeft || created > filesLeft) {
         throw noSpace(directory, bytes, bytesLeft, filesLeft);
+      }
     },
   };
 }

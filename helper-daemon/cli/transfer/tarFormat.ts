@@ -67,8 +67,9 @@ const kinds: Readonly<Record<string, TarKind>> = {
 
 export function kindOf(raw: RawHeader): TarKind {
   const kind = kinds[raw.typeflag];
-  if (kind === undefined)
+  if (kind === undefined) {
     throw badTar(`it holds an entry of unknown type ${JSON.stringify(raw.typeflag)}`);
+  }
   return kind === 'file' && raw.name.endsWith('/') ? 'dir' : kind;
 }
 
@@ -104,8 +105,9 @@ export function encodePax(records: ReadonlyMap<string, string>): Buffer {
   const parts = [...records].map(([key, value]) => {
     const body = ` ${key}=${value}\n`;
     let length = body.length + 1;
-    while (String(length).length + body.length !== length)
+    while (String(length).length + body.length !== length) {
       length = String(length).length + body.length;
+    }
     return Buffer.from(`${String(length)}${body}`, 'latin1');
   });
   return Buffer.concat(parts);

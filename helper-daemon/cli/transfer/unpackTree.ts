@@ -101,8 +101,9 @@ export async function unpackTree(
     ensureDirectory(components);
     const key = components.join('/');
     const ours = made.get(key);
-    if (ours !== undefined)
+    if (ours !== undefined) {
       made.set(key, { path: ours.path, mode: entry.mode & 0o777, modified: entry.modified });
+    }
     counts.directories += 1;
   }
 
@@ -141,13 +142,15 @@ export async function unpackTree(
   /** Only to a file of this same archive. */
   function addHardLink(components: readonly string[], entry: TarEntry): void {
     const from = safeComponents(entry.link);
-    if (!written.has(from.join('/')))
+    if (!written.has(from.join('/'))) {
       throw badTar('a hard link leads to something that is not in it');
+    }
     ensureDirectory(components.slice(0, -1));
     space.admit(0);
     const target = hostPath(components);
-    if (fs.lstatSync(bytes(target), { throwIfNoEntry: false })?.isDirectory() === true)
+    if (fs.lstatSync(bytes(target), { throwIfNoEntry: false })?.isDirectory() === true) {
       throw inTheWay(target, 'a file');
+    }
     if (components.join('/') !== from.join('/')) {
       fs.rmSync(bytes(target), { force: true });
       fs.linkSync(bytes(hostPath(from)), bytes(target));
@@ -174,8 +177,9 @@ export async function unpackTree(
           return;
         }
         ensureDirectory(components.slice(0, -1));
-        if (components.length > 0)
+        if (components.length > 0) {
           links.push({ components, target: entry.link, modified: entry.modified });
+        }
         return;
       default:
         if (components.length === 0) throw badTar('a file has no name');

@@ -47,8 +47,9 @@ describe('coppice exec', () => {
   it('keeps both streams apart and byte-exact, and exits as the command did', async () => {
     const noise = randomBytes(3_000_000);
     const { socket, opened } = await withProcess(({ send }) => {
-      for (let offset = 0; offset < noise.length; offset += 500_000)
+      for (let offset = 0; offset < noise.length; offset += 500_000) {
         send(frameType.data, noise.subarray(offset, offset + 500_000));
+      }
       send(frameType.stderr, Buffer.from('warning\n'));
       send(frameType.result, exit({ exit_code: 7 }));
     });
@@ -106,8 +107,9 @@ describe('coppice exec', () => {
       send(frameType.started, { job_id: 1, pid: 2 });
       send(frameType.data, Buffer.from('ready\n'));
       for await (const frame of frames()) {
-        if (frame.type === frameType.control)
+        if (frame.type === frameType.control) {
           signals.push(JSON.parse(Buffer.from(frame.payload).toString()));
+        }
       }
     });
     const { child, done } = startCli(socket, 'exec', 'demo', 'sleep', '99');

@@ -29,8 +29,9 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 async function* inPieces(data: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
-  for (let offset = 0; offset < data.length; offset += size)
+  for (let offset = 0; offset < data.length; offset += size) {
     yield data.subarray(offset, offset + size);
+  }
 }
 
 async function collect(source: AsyncIterable<Uint8Array>): Promise<Buffer> {

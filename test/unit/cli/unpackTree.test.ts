@@ -43,8 +43,9 @@ async function unpack(entries: readonly Entry[], options?: UnpackOptions): Promi
         link: '',
         ...header,
       });
-      if (size > 0)
+      if (size > 0) {
         yield Buffer.concat([Buffer.from(content), Buffer.alloc((512 - (size % 512)) % 512)]);
+      }
     }
     yield Buffer.alloc(1024);
   }

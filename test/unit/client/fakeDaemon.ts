@@ -108,8 +108,9 @@ function serveCalls(socket: net.Socket, options: FakeDaemonOptions): void {
     };
     const handler = options.handlers?.[name];
     try {
-      if (handler === undefined)
+      if (handler === undefined) {
         throw new CoppiceError({ code: 'invalid_input', message: `no ${name} here` });
+      }
       return await handler({
         input,
         token,

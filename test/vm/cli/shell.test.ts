@@ -44,10 +44,13 @@ function open(file: string, args: readonly string[]): Terminal {
     },
     async sees(pattern) {
       let match: RegExpExecArray | null = null;
-      for (const end = Date.now() + 30_000; match === null; await delay(20)) {
+      const end = Date.now() + 30_000;
+      while (match === null) {
         match = pattern.exec(printed);
-        if (match === null && Date.now() > end)
+        if (match === null && Date.now() > end) {
           throw new Error(`no ${String(pattern)} in ${JSON.stringify(printed.slice(-2000))}`);
+        }
+        await delay(20);
       }
       const found: RegExpExecArray = match;
       printed = printed.slice(found.index + found[0].length);

@@ -67,8 +67,9 @@ export function cliFor(home: string, more: Readonly<Record<string, string>> = {}
 
   async function ok(...args: readonly string[]): Promise<string> {
     const { code, stdout, stderr } = await run(args);
-    if (code !== 0)
+    if (code !== 0) {
       throw new Error(`coppice ${args.join(' ')} ended with ${String(code)}:\n${stderr}${stdout}`);
+    }
     return stdout;
   }
 

@@ -101,6 +101,8 @@ describe('a workspace from first click to last, in a real VS Code', () => {
     const { command, pick, selectTerminal, terminal } = vscode.workbench;
     await command('Create New Terminal (With Profile)');
     await pick('Coppice Workspace');
+    // VS Code makes the terminal of a profile without opening a panel that is closed.
+    await command('Focus on Terminal View');
     await selectTerminal(name);
     await terminal().filter({ hasText: 'root@ui-machine' }).waitFor();
   });
