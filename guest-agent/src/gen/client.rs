@@ -253,7 +253,9 @@ pub mod process_service_client {
     use tonic::codegen::*;
     /// ---------------------------------------------------------------------------------------------
     /// Processes. Every process started here is tracked by an id (from 1, per agent boot), runs in its own
-    /// cgroup and session, and keeps the head and the tail of its output.
+    /// cgroup and session, and keeps the head and the tail of its output. Error words: "not_started" (nothing
+    /// has run; also with "user_unknown" and "not_found" for a missing directory or program), "too_large",
+    /// "running", "ended".
     #[derive(Debug, Clone)]
     pub struct ProcessServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -493,7 +495,8 @@ pub mod file_service_client {
     /// ---------------------------------------------------------------------------------------------
     /// Files. Paths are absolute, without NUL, at most 4096 bytes; `..` is resolved by the guest's kernel.
     /// Bytes travel in chunks of at most 256 KiB. Error words: "not_found", "exists", "not_a_directory",
-    /// "is_a_directory", "not_empty", "no_space", "permission", "read_only", "too_many_links", "invalid_path".
+    /// "is_a_directory", "not_empty", "no_space", "permission", "read_only", "too_many_links", "invalid_path",
+    /// "bad_archive", "bad_pattern", "truncated", "no_match", "ambiguous".
     #[derive(Debug, Clone)]
     pub struct FileServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -813,7 +816,7 @@ pub mod network_service_client {
     use tonic::codegen::http::Uri;
     use tonic::codegen::*;
     /// ---------------------------------------------------------------------------------------------
-    /// Network of the guest as seen from inside.
+    /// Network of the guest as seen from inside. Error words: "refused", "unreachable", "unknown_host", "broken".
     #[derive(Debug, Clone)]
     pub struct NetworkServiceClient<T> {
         inner: tonic::client::Grpc<T>,

@@ -15,7 +15,8 @@ pub struct GetInfoResponse {
     pub agent_version: ::prost::alloc::string::String,
     #[prost(uint32, tag = "2")]
     pub protocol_generation: u32,
-    /// The VM generation given by the last hello or Configure.
+    /// The VM generation given by the kernel command line or the last Configure. A hello that carries another
+    /// one does not change it: until Configure has, every other service fails with "not_configured".
     #[prost(uint64, tag = "3")]
     pub generation: u64,
     #[prost(string, tag = "4")]
@@ -500,7 +501,8 @@ pub struct WriteHeader {
     pub uid: ::core::option::Option<u32>,
     #[prost(uint32, optional, tag = "9")]
     pub gid: ::core::option::Option<u32>,
-    /// Expected number of bytes when known; a stream that ends early is "truncated" and changes nothing.
+    /// Expected number of bytes when known; a stream that ends early is "truncated" and changes nothing (with
+    /// offset or append, nothing but what was written until then).
     #[prost(uint64, optional, tag = "10")]
     pub size: ::core::option::Option<u64>,
 }

@@ -60,8 +60,15 @@ export function workbench(page: Page): Workbench {
     },
     row: (text) => page.locator('.sidebar .monaco-list-row', { hasText: text }),
     async rowAction(row, label) {
-      await row.hover();
-      await row.locator(`.action-label[aria-label^="${label}"]`).first().click();
+      // A row that is drawn again under the pointer shows its icons only after the pointer has moved.
+      await insistently(async () => {
+        await page.mouse.move(0, 0);
+        await row.hover();
+        await row
+          .locator(`.action-label[aria-label^="${label}"]`)
+          .first()
+          .click({ timeout: 3_000 });
+      });
     },
     async pick(text) {
       await quickInput.locator('.monaco-list-row', { hasText: text }).first().click();
@@ -75,9 +82,13 @@ export function workbench(page: Page): Workbench {
       await page.locator('.monaco-dialog-box .monaco-button', { hasText: label }).first().click();
     },
     async command(title) {
-      await page.keyboard.press('F1');
-      await quickInput.locator('input.input').fill(`>${title}`);
-      await quickInput.locator('.monaco-list-row', { hasText: title }).first().click();
+      const row = quickInput.locator('.monaco-list-row', { hasText: title }).first();
+      // Whatever takes the focus late (a terminal that opens) closes the palette: then it is opened again.
+      await insistently(async () => {
+        await page.keyboard.press('F1');
+        await quickInput.locator('input.input').fill(`>${title}`, { timeout: 3_000 });
+        await row.click({ timeout: 3_000 });
+      });
     },
     notification: (text) => page.locator('.notification-toast', { hasText: text }),
     async selectTerminal(name) {
@@ -96,4 +107,16 @@ export function workbench(page: Page): Workbench {
       await page.screenshot({ path: path.join(shots, `${name}.png`) });
     },
   };
+}
+
+/** Does again what the workbench, busy with itself, has let come to nothing. */
+async function insistently(work: () => Promise<void>): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await work();
+      return;
+    } catch (error) {
+      if (tries === 5) throw error;
+    }
+  }
 }

@@ -73,7 +73,8 @@ export declare type GetInfoResponse = Message<"coppice.guest.v1.GetInfoResponse"
   protocolGeneration: number;
 
   /**
-   * The VM generation given by the last hello or Configure.
+   * The VM generation given by the kernel command line or the last Configure. A hello that carries another
+   * one does not change it: until Configure has, every other service fails with "not_configured".
    *
    * @generated from field: uint64 generation = 3;
    */
@@ -1401,7 +1402,8 @@ export declare type WriteHeader = Message<"coppice.guest.v1.WriteHeader"> & {
   gid?: number | undefined;
 
   /**
-   * Expected number of bytes when known; a stream that ends early is "truncated" and changes nothing.
+   * Expected number of bytes when known; a stream that ends early is "truncated" and changes nothing (with
+   * offset or append, nothing but what was written until then).
    *
    * @generated from field: optional uint64 size = 10;
    */
@@ -2285,7 +2287,9 @@ export declare const SystemService: GenService<{
 /**
  * ---------------------------------------------------------------------------------------------
  * Processes. Every process started here is tracked by an id (from 1, per agent boot), runs in its own
- * cgroup and session, and keeps the head and the tail of its output.
+ * cgroup and session, and keeps the head and the tail of its output. Error words: "not_started" (nothing
+ * has run; also with "user_unknown" and "not_found" for a missing directory or program), "too_large",
+ * "running", "ended".
  *
  * @generated from service coppice.guest.v1.ProcessService
  */
@@ -2377,7 +2381,8 @@ export declare const ProcessService: GenService<{
  * ---------------------------------------------------------------------------------------------
  * Files. Paths are absolute, without NUL, at most 4096 bytes; `..` is resolved by the guest's kernel.
  * Bytes travel in chunks of at most 256 KiB. Error words: "not_found", "exists", "not_a_directory",
- * "is_a_directory", "not_empty", "no_space", "permission", "read_only", "too_many_links", "invalid_path".
+ * "is_a_directory", "not_empty", "no_space", "permission", "read_only", "too_many_links", "invalid_path",
+ * "bad_archive", "bad_pattern", "truncated", "no_match", "ambiguous".
  *
  * @generated from service coppice.guest.v1.FileService
  */
@@ -2499,7 +2504,7 @@ export declare const FileService: GenService<{
 
 /**
  * ---------------------------------------------------------------------------------------------
- * Network of the guest as seen from inside.
+ * Network of the guest as seen from inside. Error words: "refused", "unreachable", "unknown_host", "broken".
  *
  * @generated from service coppice.guest.v1.NetworkService
  */

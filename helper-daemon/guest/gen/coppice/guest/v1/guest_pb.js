@@ -607,7 +607,9 @@ export const SystemService = /*@__PURE__*/
 /**
  * ---------------------------------------------------------------------------------------------
  * Processes. Every process started here is tracked by an id (from 1, per agent boot), runs in its own
- * cgroup and session, and keeps the head and the tail of its output.
+ * cgroup and session, and keeps the head and the tail of its output. Error words: "not_started" (nothing
+ * has run; also with "user_unknown" and "not_found" for a missing directory or program), "too_large",
+ * "running", "ended".
  *
  * @generated from service coppice.guest.v1.ProcessService
  */
@@ -618,7 +620,8 @@ export const ProcessService = /*@__PURE__*/
  * ---------------------------------------------------------------------------------------------
  * Files. Paths are absolute, without NUL, at most 4096 bytes; `..` is resolved by the guest's kernel.
  * Bytes travel in chunks of at most 256 KiB. Error words: "not_found", "exists", "not_a_directory",
- * "is_a_directory", "not_empty", "no_space", "permission", "read_only", "too_many_links", "invalid_path".
+ * "is_a_directory", "not_empty", "no_space", "permission", "read_only", "too_many_links", "invalid_path",
+ * "bad_archive", "bad_pattern", "truncated", "no_match", "ambiguous".
  *
  * @generated from service coppice.guest.v1.FileService
  */
@@ -627,7 +630,7 @@ export const FileService = /*@__PURE__*/
 
 /**
  * ---------------------------------------------------------------------------------------------
- * Network of the guest as seen from inside.
+ * Network of the guest as seen from inside. Error words: "refused", "unreachable", "unknown_host", "broken".
  *
  * @generated from service coppice.guest.v1.NetworkService
  */
