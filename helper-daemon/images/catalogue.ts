@@ -11,7 +11,7 @@ import type { ImageRecord, ImageStore } from '../store/imageStore.ts';
 import type { Journal } from '../store/journal.ts';
 import type { WorkspaceStore } from '../store/workspaceStore.ts';
 
-export const defaultImageName = 'debian-dev';
+const defaultImageName = 'debian-dev';
 
 /** What a builder or importer leaves in the directory it was given. */
 export interface ProducedImage {
@@ -37,7 +37,10 @@ export interface RecipeInfo {
 
 export interface ImageSources {
   recipes(): Promise<readonly RecipeInfo[]>;
-  build(name: string, options: ProduceOptions & { readonly rebuild: boolean }): Promise<ProducedImage>;
+  build(
+    name: string,
+    options: ProduceOptions & { readonly rebuild: boolean },
+  ): Promise<ProducedImage>;
   import(source: string, name: string, options: ProduceOptions): Promise<ProducedImage>;
   /** @throws CoppiceError `image_corrupt` */
   verify(file: string, facts: { readonly sha256: string; readonly size: number }): Promise<void>;
@@ -185,7 +188,9 @@ export function imageCatalogue(services: CatalogueServices): ImageCatalogue {
           next: `Choose another name, or remove it first: coppice image remove ${name}.`,
         });
       }
-      return await publish(name, (target) => sources.import(source, name, { ...work, directory: target }));
+      return await publish(name, (target) =>
+        sources.import(source, name, { ...work, directory: target }),
+      );
     },
     async remove(name) {
       const image = store.get(name);

@@ -34,7 +34,7 @@ export function digestText(text: string | Uint8Array): string {
 }
 
 /** What identifies the bytes of a file without reading them: any write changes ctime. */
-export async function fileIdentity(path: string): Promise<string> {
+async function fileIdentity(path: string): Promise<string> {
   const facts = await stat(path, { bigint: true });
   return [facts.dev, facts.ino, facts.size, facts.mtimeNs, facts.ctimeNs].join(':');
 }

@@ -101,7 +101,7 @@ function refuseKnown(path: string, head: Buffer): void {
   if (at(0, 'PK\x03\x04')) throw imageInvalid(`${path} is a zip file.`, 'Unpack it first.');
 }
 
-export function looksLikeTar(head: Buffer): boolean {
+function looksLikeTar(head: Buffer): boolean {
   if (head.length < 512) return false;
   if (head.subarray(257, 262).toString('latin1') === 'ustar') return true;
   const declared = parseInt(head.subarray(148, 156).toString('latin1'), 8);

@@ -236,7 +236,7 @@ async function makeFileSystem(raw: string, request: DiskRequest): Promise<void> 
 }
 
 /** An independent judge of what this project's own writer made. */
-export async function checkFileSystem(raw: string, options: WorkOptions): Promise<void> {
+async function checkFileSystem(raw: string, options: WorkOptions): Promise<void> {
   try {
     await run('e2fsck', ['-f', '-n', raw], { env: systemPath(), ...signalOf(options) });
   } catch (error) {

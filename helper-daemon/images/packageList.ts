@@ -18,7 +18,7 @@ export async function packageList(tar: Readable): Promise<readonly string[]> {
   return [];
 }
 
-export function parseStatus(text: string): readonly string[] {
+function parseStatus(text: string): readonly string[] {
   return text
     .split('\n\n')
     .flatMap((stanza) => {

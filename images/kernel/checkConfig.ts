@@ -5,7 +5,7 @@ export interface ConfigLine {
   readonly value: string;
 }
 
-export function parseConfig(text: string): readonly ConfigLine[] {
+function parseConfig(text: string): readonly ConfigLine[] {
   const lines: ConfigLine[] = [];
   for (const line of text.split('\n')) {
     const set = /^(CONFIG_\w+)=(.*)$/.exec(line);

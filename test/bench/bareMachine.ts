@@ -5,7 +5,7 @@
 import { spawn, execFileSync, type ChildProcess } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MachineSpec } from '../../helper-daemon/engine/machine.ts';
@@ -13,7 +13,7 @@ import { qemuArguments } from '../../helper-daemon/engine/qemu/arguments.ts';
 import { microvm } from '../../helper-daemon/engine/qemu/machineFacts.ts';
 import { readTscKhz } from '../../helper-daemon/engine/qemu/program.ts';
 import { runFiles } from '../../helper-daemon/engine/qemu/runFiles.ts';
-import { openChannel } from '../../helper-daemon/guest/channel.ts';
+import { openChannel, type Channel } from '../../helper-daemon/guest/channel.ts';
 import { openConnection, type GuestClients } from '../../helper-daemon/guest/connection.ts';
 import type { BootAssets } from '../../helper-daemon/images/bootAssets.ts';
 
@@ -99,16 +99,21 @@ async function reachAgent(
   key: Buffer,
   child: ChildProcess,
 ): Promise<{ services: GuestClients; close: () => void }> {
-  while (!existsSync(socket)) {
-    if (child.exitCode !== null) throw new Error('QEMU ended before it opened its sockets.');
-    await delay(1);
+  const options = { key, generation: 1n, signal: AbortSignal.timeout(120_000) };
+  let channel: Channel | undefined;
+  while (channel === undefined) {
+    if (child.exitCode !== null) throw new Error('QEMU ended before its agent answered.');
+    // Bound but not yet listening counts as not there.
+    channel = await openChannel({ kind: 'unix', path: socket }, options).catch(notYet);
+    if (channel === undefined) await delay(1);
   }
-  const channel = await openChannel(
-    { kind: 'unix', path: socket },
-    { key, generation: 1n, signal: AbortSignal.timeout(120_000) },
-  );
   const connection = await openConnection(channel);
   return { services: connection.clients, close: () => connection.close('the measurement is over') };
+}
+
+function notYet(error: unknown): undefined {
+  if (error instanceof Error && /ENOENT|ECONNREFUSED/.test(error.message)) return undefined;
+  throw error;
 }
 
 async function endProcess(child: ChildProcess): Promise<void> {

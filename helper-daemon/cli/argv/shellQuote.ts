@@ -2,7 +2,7 @@
 
 const safe = /^[A-Za-z0-9_@%+=:,./-]+$/;
 
-export function shellQuote(word: string): string {
+function shellQuote(word: string): string {
   return safe.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 

@@ -57,7 +57,7 @@ function restOf(field: Field): RestSpec {
 }
 
 /** The flag of a field, also for commands that are more than one operation. */
-export function flag(field: Field, cli: Pick<CliSpelling, 'flags'>): FlagSpec {
+function flag(field: Field, cli: Pick<CliSpelling, 'flags'>): FlagSpec {
   return {
     key: field.name,
     spelling: cli.flags?.[field.name] ?? `--${field.name.replaceAll('_', '-')}`,

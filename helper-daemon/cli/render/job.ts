@@ -7,7 +7,7 @@ import { count, formatAge, formatBytes, formatDuration } from '../text/units.ts'
 import type { RenderContext } from './renderers.ts';
 
 /** "exit 0", "signal 9", "timed out": how a command ended. */
-export function exitText(exit: ExitResult): string {
+function exitText(exit: ExitResult): string {
   if (exit.timed_out) return 'timed out';
   return exit.signal === null ? `exit ${String(exit.exit_code)}` : `signal ${String(exit.signal)}`;
 }

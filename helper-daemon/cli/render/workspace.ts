@@ -9,7 +9,7 @@ import { renderPairs, renderTable } from '../text/table.ts';
 import { formatAge, formatBytes, formatDuration, formatTime } from '../text/units.ts';
 import type { RenderContext } from './renderers.ts';
 
-export function stateText(state: WorkspaceState, style: Style): string {
+function stateText(state: WorkspaceState, style: Style): string {
   if (state === 'running') return style.good(state);
   return state === 'stopped' || state === 'suspended' ? style.dim(state) : style.warn(state);
 }

@@ -103,7 +103,7 @@ export async function* watched(
   }
 }
 
-export function cancelledCopy(): CoppiceError {
+function cancelledCopy(): CoppiceError {
   return new CoppiceError({
     code: 'cancelled',
     message: 'The copy was cancelled; incomplete files were removed.',

@@ -50,7 +50,7 @@ export interface Tree {
 
 const maxDepth = 256;
 const maxLinkHops = 40;
-export const maxNodes = 2_000_000;
+const maxNodes = 2_000_000;
 
 const implicitDirectory: Attributes = { mode: 0o755, uid: 0, gid: 0, mtime: 0 };
 

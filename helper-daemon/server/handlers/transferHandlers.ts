@@ -90,8 +90,9 @@ async function firstInfo(messages: AsyncIterator<ReadPart>): Promise<FileInfo> {
   const first = await messages.next().catch((error: unknown) => {
     throw toCoppiceError(error);
   });
-  if (first.done !== true && first.value.part.case === 'info')
+  if (first.done !== true && first.value.part.case === 'info') {
     return first.value.part.value as FileInfo;
+  }
   throw new CoppiceError({ code: 'guest_error', message: 'The machine described no file.' });
 }
 

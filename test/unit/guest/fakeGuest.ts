@@ -160,7 +160,3 @@ export function frame(message: Uint8Array): Buffer {
   header.writeUInt32BE(message.length, 1);
   return Buffer.concat([header, message]);
 }
-
-{
-  fromBinary;
-}

@@ -49,8 +49,9 @@ export async function startTestDaemon(mode: DaemonMode = 'user'): Promise<TestDa
         client.onClose(() => clients.delete(client));
         return client;
       } catch (error) {
-        if (Date.now() > deadline)
+        if (Date.now() > deadline) {
           throw new Error(`no daemon; its log:\n${log()}`, { cause: error });
+        }
         await delay(20);
       }
     }

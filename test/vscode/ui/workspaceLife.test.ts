@@ -76,7 +76,8 @@ describe('a workspace from first click to last, in a real VS Code', () => {
 
   step('a reloaded window has the same shell again', async () => {
     const { terminal, selectTerminal, typeInTerminal, screenshot } = vscode.workbench;
-    await typeInTerminal('survivor=yes; clear');
+    await typeInTerminal('survivor=yes; echo set-$((40+2))');
+    await terminal().filter({ hasText: 'set-42' }).waitFor();
     await vscode.reload();
     await vscode.workbench.openView('Coppice');
     await vscode.workbench.row(name).waitFor();
