@@ -4,7 +4,7 @@ import net from 'node:net';
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { fromBinary, toBinary, type DescMessage } from '@bufbuild/protobuf';
+import { toBinary, type DescMessage } from '@bufbuild/protobuf';
 import { encodeAnswer, helloLength } from '../../../helper-daemon/guest/hello.ts';
 import { MessageReader } from '../../../helper-daemon/guest/messageReader.ts';
 
