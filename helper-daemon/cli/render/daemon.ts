@@ -3,7 +3,7 @@ import type { DoctorCheck } from '../../../protocol/operations/daemon.ts';
 import type { Style } from '../text/style.ts';
 import { renderPairs } from '../text/table.ts';
 import { count, formatBytes, formatDuration } from '../text/units.ts';
-import type { RenderContext } from './renderers.ts';
+import type { RenderContext } from './renderContext.ts';
 
 export function renderStatus(status: OutputOf<'daemon_status'>, { style }: RenderContext): string {
   const { host, allocated, workspaces } = status;

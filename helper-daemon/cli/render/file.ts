@@ -4,7 +4,7 @@ import { printable } from '../text/printable.ts';
 import type { Style } from '../text/style.ts';
 import { renderPairs } from '../text/table.ts';
 import { count, formatBytes, formatTime } from '../text/units.ts';
-import type { RenderContext } from './renderers.ts';
+import type { RenderContext } from './renderContext.ts';
 
 const kindLetters = { file: '-', dir: 'd', symlink: 'l', other: '?' } as const;
 

@@ -1,7 +1,7 @@
 import type { OutputOf } from '../../../protocol/operations.ts';
 import { renderTable } from '../text/table.ts';
 import { formatAge, formatBytes } from '../text/units.ts';
-import type { RenderContext } from './renderers.ts';
+import type { RenderContext } from './renderContext.ts';
 
 export function renderList(
   { images, recipes }: OutputOf<'image_list'>,

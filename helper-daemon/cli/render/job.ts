@@ -4,7 +4,7 @@ import { printable, printableLines } from '../text/printable.ts';
 import type { Style } from '../text/style.ts';
 import { renderPairs, renderTable } from '../text/table.ts';
 import { count, formatAge, formatBytes, formatDuration } from '../text/units.ts';
-import type { RenderContext } from './renderers.ts';
+import type { RenderContext } from './renderContext.ts';
 
 /** "exit 0", "signal 9", "timed out": how a command ended. */
 function exitText(exit: ExitResult): string {

@@ -1,21 +1,11 @@
 /** One human form per operation. Programs use --json. */
 import type { OperationName, OutputOf } from '../../../protocol/operations.ts';
-import type { Style } from '../text/style.ts';
 import * as daemon from './daemon.ts';
 import * as file from './file.ts';
 import * as image from './image.ts';
 import * as job from './job.ts';
+import type { RenderContext } from './renderContext.ts';
 import * as workspace from './workspace.ts';
-
-export interface RenderContext {
-  readonly style: Style;
-  /** Milliseconds since the epoch. */
-  readonly now: number;
-  /** Columns of the terminal; absent where there is none. */
-  readonly width?: number;
-  /** What the operation was called with. */
-  readonly input: Readonly<Record<string, unknown>>;
-}
 
 export type Renderer<N extends OperationName> = (
   output: OutputOf<N>,

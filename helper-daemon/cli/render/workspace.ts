@@ -7,7 +7,7 @@ import { printable, printableLines } from '../text/printable.ts';
 import type { Style } from '../text/style.ts';
 import { renderPairs, renderTable } from '../text/table.ts';
 import { formatAge, formatBytes, formatDuration, formatTime } from '../text/units.ts';
-import type { RenderContext } from './renderers.ts';
+import type { RenderContext } from './renderContext.ts';
 
 function stateText(state: WorkspaceState, style: Style): string {
   if (state === 'running') return style.good(state);
