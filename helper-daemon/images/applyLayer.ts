@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import { imageInvalid, imageTooLarge, throwIfAborted } from './imageErrors.ts';
 import { components, type Attributes, type Tree } from './ext4/tree.ts';
 import { blockSize, type Extent, type Volume } from './ext4/volume.ts';
-import { tarEntries, type TarEntry } from './tarReader.ts';
+import { tarEntries, type TarEntry } from './tarEntries.ts';
 
 export interface LayerOptions {
   /** Number of the layer, from 1; later layers hide what earlier ones wrote. */

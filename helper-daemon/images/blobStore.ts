@@ -5,7 +5,7 @@ import { join, posix, sep } from 'node:path';
 import { openRange, type FileRange } from './compression.ts';
 import { imageCorrupt, imageInvalid, throwIfAborted } from './imageErrors.ts';
 import { components } from './ext4/tree.ts';
-import { tarEntries } from './tarReader.ts';
+import { tarEntries } from './tarEntries.ts';
 
 export interface BlobStore {
   /** Where a blob lies, by its path inside the layout; undefined when it is not there. */

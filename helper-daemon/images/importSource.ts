@@ -1,6 +1,7 @@
 /** Finds out what a file or directory is that somebody wants to import, from its content alone. */
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { headerChecksum } from '../system/tar/tarFormat.ts';
 import {
   asCorrupt,
   compressionOf,
@@ -9,7 +10,7 @@ import {
   type Compression,
 } from './compression.ts';
 import { imageInvalid, sourceMissing } from './imageErrors.ts';
-import { tarEntries } from './tarReader.ts';
+import { tarEntries } from './tarEntries.ts';
 
 export type ImportSource =
   | {
@@ -105,9 +106,7 @@ function looksLikeTar(head: Buffer): boolean {
   if (head.length < 512) return false;
   if (head.subarray(257, 262).toString('latin1') === 'ustar') return true;
   const declared = parseInt(head.subarray(148, 156).toString('latin1'), 8);
-  let sum = 8 * 0x20;
-  for (let at = 0; at < 512; at += 1) if (at < 148 || at >= 156) sum += head[at] as number;
-  return declared === sum;
+  return declared === headerChecksum(head);
 }
 
 function looksLikeDisk(head: Buffer): boolean {

@@ -1,6 +1,6 @@
 /** The packages of a root file system, from dpkg's own record inside its tar. */
 import type { Readable } from 'node:stream';
-import { tarEntries } from './tarReader.ts';
+import { tarEntries } from './tarEntries.ts';
 
 const maxStatusBytes = 64 * 1024 * 1024;
 

@@ -1,5 +1,5 @@
 /** Names in an archive from a machine, before any of them becomes a path on this host. */
-import { badTar } from './tarFormat.ts';
+import { badTar } from './machineTar.ts';
 
 const longestComponent = 255;
 

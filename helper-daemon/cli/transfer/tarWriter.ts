@@ -1,7 +1,7 @@
 /** Packs a directory of this host as a tar stream. */
 import fs from 'node:fs';
 import { CoppiceError } from '../../../protocol/errors.ts';
-import { blockBytes, encodeHeader, paddingOf, type TarHeader } from './tarFormat.ts';
+import { blockBytes, encodeHeader, paddingOf, type TarHeader } from '../../system/tar/tarFormat.ts';
 
 export interface PackCounts {
   files: number;
@@ -43,7 +43,7 @@ function* packDirectory(
   name: string,
   counts: PackCounts,
 ): Generator<Uint8Array, void, undefined> {
-  yield encodeHeader(headerOf(name, 'dir', fs.statSync(directory)));
+  yield encodeHeader(headerOf(name, 'directory', fs.statSync(directory)));
   counts.directories += 1;
   const children = fs.readdirSync(directory, { encoding: 'buffer' }).sort(Buffer.compare);
   for (const child of children) {

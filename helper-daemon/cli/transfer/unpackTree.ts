@@ -7,11 +7,11 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { CoppiceError } from '../../../protocol/errors.ts';
+import type { TarEntry } from '../../system/tar/tarReader.ts';
 import { printable } from '../text/printable.ts';
 import { linkStaysInside, safeComponents } from './entryName.ts';
 import { explainWriteError, freeSpaceAt } from './freeSpace.ts';
-import { badTar } from './tarFormat.ts';
-import { readTar, type TarEntry } from './tarReader.ts';
+import { badTar, readMachineTar } from './machineTar.ts';
 
 export interface UnpackOptions {
   /** Also make symlinks that lead out of the tree. */
@@ -162,10 +162,11 @@ export async function unpackTree(
   async function add(entry: TarEntry): Promise<void> {
     const components = safeComponents(entry.name);
     switch (entry.kind) {
-      case 'dir':
+      case 'directory':
         addDirectory(components, entry);
         return;
-      case 'other':
+      case 'fifo':
+      case 'device':
         counts.special += 1;
         return;
       case 'symlink':
@@ -183,7 +184,7 @@ export async function unpackTree(
         return;
       default:
         if (components.length === 0) throw badTar('a file has no name');
-        if (entry.kind === 'hardlink') addHardLink(components, entry);
+        if (entry.kind === 'link') addHardLink(components, entry);
         else await addFile(components, entry);
     }
   }
@@ -201,7 +202,7 @@ export async function unpackTree(
 
   let current = root;
   try {
-    for await (const entry of readTar(source)) {
+    for await (const entry of readMachineTar(source)) {
       entries += 1;
       if (entries > entryLimit) throw badTar(`it holds more than ${String(entryLimit)} entries`);
       current = path.join(root, printable(entry.name));

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { linkStaysInside, safeComponents } from '../../../helper-daemon/cli/transfer/entryName.ts';
 import { freeSpaceAt } from '../../../helper-daemon/cli/transfer/freeSpace.ts';
-import { encodeHeader, type TarHeader } from '../../../helper-daemon/cli/transfer/tarFormat.ts';
+import { encodeHeader, type TarHeader } from '../../../helper-daemon/system/tar/tarFormat.ts';
 import {
   unpackTree,
   type UnpackCounts,
@@ -58,11 +58,11 @@ const modeOf = (name: string): number => fs.lstatSync(path.join(root, name)).mod
 describe('a well-behaved archive', () => {
   it('arrives with content, permissions, times and links', async () => {
     const counts = await unpack([
-      { name: './', kind: 'dir', mode: 0o755 },
-      { name: './sub/', kind: 'dir', mode: 0o500 },
+      { name: './', kind: 'directory', mode: 0o755 },
+      { name: './sub/', kind: 'directory', mode: 0o500 },
       { name: './sub/file', content: 'hello', mode: 0o640 },
       { name: './sub/link', kind: 'symlink', link: 'file' },
-      { name: './hard', kind: 'hardlink', link: './sub/file' },
+      { name: './hard', kind: 'link', link: './sub/file' },
     ]);
     expect(read('sub/file')).toBe('hello');
     expect(read('hard')).toBe('hello');
@@ -84,7 +84,7 @@ describe('a well-behaved archive', () => {
     fs.mkdirSync(path.join(root, 'sub'), { mode: 0o711 });
     fs.writeFileSync(path.join(root, 'sub/file'), 'old');
     await unpack([
-      { name: 'sub/', kind: 'dir', mode: 0o755 },
+      { name: 'sub/', kind: 'directory', mode: 0o755 },
       { name: 'sub/file', content: 'new' },
     ]);
     expect(read('sub/file')).toBe('new');
@@ -146,7 +146,7 @@ describe('a hostile archive', () => {
       [
         { name: 'link', kind: 'symlink', link: '../secret', mode: 0o777 },
         { name: 'dir', kind: 'symlink', link: base },
-        { name: 'dir/', kind: 'dir', mode: 0o777 },
+        { name: 'dir/', kind: 'directory', mode: 0o777 },
       ],
       { unsafeLinks: true },
     ).catch(() => undefined);
@@ -156,12 +156,12 @@ describe('a hostile archive', () => {
 
   it('may link only to files of its own', async () => {
     for (const link of ['../secret', secret, 'missing']) {
-      await expect(unpack([{ name: 'hard', kind: 'hardlink', link }])).rejects.toMatchObject({
+      await expect(unpack([{ name: 'hard', kind: 'link', link }])).rejects.toMatchObject({
         code: 'file_error',
       });
     }
     fs.writeFileSync(path.join(root, 'mine'), 'mine');
-    await expect(unpack([{ name: 'hard', kind: 'hardlink', link: 'mine' }])).rejects.toMatchObject({
+    await expect(unpack([{ name: 'hard', kind: 'link', link: 'mine' }])).rejects.toMatchObject({
       code: 'file_error',
     });
     expect(fs.readdirSync(root)).toEqual(['mine']);
@@ -189,7 +189,7 @@ describe('a hostile archive', () => {
   it('gives no special permissions and makes no devices', async () => {
     const counts = await unpack([
       { name: 'tool', content: 'x', mode: 0o6755 },
-      { name: 'sticky/', kind: 'dir', mode: 0o3777 },
+      { name: 'sticky/', kind: 'directory', mode: 0o3777 },
     ]);
     expect(modeOf('tool')).toBe(0o755);
     expect(modeOf('sticky')).toBe(0o777);
@@ -199,7 +199,7 @@ describe('a hostile archive', () => {
   it('cannot put a file where a directory is, or the other way round', async () => {
     await expect(
       unpack([
-        { name: 'a/', kind: 'dir' },
+        { name: 'a/', kind: 'directory' },
         { name: 'a', content: 'x' },
       ]),
     ).rejects.toMatchObject({ code: 'file_exists' });

@@ -1,16 +1,11 @@
 /**
- * The tar format (POSIX pax), as far as directories travel in it. Names are bytes to Linux and are kept as
- * such: here a name is a string with one character per byte (latin1), never decoded text.
+ * The tar format: ustar, pax and GNU long names. Names are bytes to Linux and are kept as such: here a name
+ * is a string with one character per byte (latin1), never decoded text.
  */
-import { CoppiceError } from '../../../protocol/errors.ts';
 
 export const blockBytes = 512;
-/** Names and link targets; the kernel takes no longer ones. */
-export const longestName = 4096;
-/** What a header may announce for extended attributes. */
-export const longestExtension = 1024 * 1024;
 
-export type TarKind = 'file' | 'dir' | 'symlink' | 'hardlink' | 'other';
+export type TarKind = 'file' | 'link' | 'symlink' | 'directory' | 'fifo' | 'device';
 
 export interface TarHeader {
   readonly name: string;
@@ -23,79 +18,88 @@ export interface TarHeader {
   readonly link: string;
 }
 
-export function badTar(why: string): CoppiceError {
-  return new CoppiceError({
-    code: 'file_error',
-    message: `The archive from the machine is not valid: ${why}.`,
-    next: 'Nothing of it can be trusted. Look into the machine with coppice exec, and try again.',
-  });
-}
+export type TarFault =
+  | 'empty'
+  | 'truncatedEntry'
+  | 'truncatedContent'
+  | 'checksum'
+  | 'number'
+  | 'largeNumber'
+  | 'size'
+  | 'pax'
+  | 'longExtension'
+  | 'sparse'
+  | 'type';
 
-/** The raw fields of one header block; undefined for a block of zeros. */
+/** Makes the caller's own error of a fault; `typeflag` is that of the entry at fault, where it matters. */
+export type TarFail = (fault: TarFault, typeflag?: string) => Error;
+
+/** The raw fields of one header block. */
 export interface RawHeader extends Omit<TarHeader, 'kind'> {
   readonly typeflag: string;
+  readonly uid: number;
+  readonly gid: number;
+  /** False for the form from before POSIX. */
+  readonly hasMagic: boolean;
 }
 
-export function decodeHeader(block: Buffer): RawHeader | undefined {
+/** Undefined for a block of zeros. */
+export function decodeHeader(block: Buffer, fail: TarFail): RawHeader | undefined {
   if (block.every((byte) => byte === 0)) return undefined;
-  if (parseNumber(block, 148, 8) !== checksum(block)) throw badTar('a header has a wrong checksum');
-  const magic = block.toString('latin1', 257, 262);
-  if (magic !== 'ustar') throw badTar('a header is neither pax nor GNU');
-  const isPosix = block[262] === 0;
-  const prefix = isPosix ? cString(block, 345, 155) : '';
+  const number = (offset: number, length: number): number =>
+    parseNumber(block, offset, length, fail);
+  if (number(148, 8) !== headerChecksum(block)) throw fail('checksum');
+  const hasMagic = block.toString('latin1', 257, 262) === 'ustar';
+  const prefix = hasMagic && block[262] === 0 ? cString(block, 345, 155) : '';
   const name = cString(block, 0, 100);
   return {
     name: prefix === '' ? name : `${prefix}/${name}`,
-    typeflag: block[156] === 0 ? '0' : String.fromCharCode(block[156] ?? 0),
-    size: parseNumber(block, 124, 12),
-    mode: parseNumber(block, 100, 8) & 0o7777,
-    modified: parseNumber(block, 136, 12) * 1000,
+    typeflag: String.fromCharCode(block[156] ?? 0),
+    size: number(124, 12),
+    mode: number(100, 8) & 0o7777,
+    uid: number(108, 8),
+    gid: number(116, 8),
+    modified: number(136, 12) * 1000,
     link: cString(block, 157, 100),
+    hasMagic,
   };
 }
 
 const kinds: Readonly<Record<string, TarKind>> = {
+  '\0': 'file',
   '0': 'file',
   '7': 'file',
-  '1': 'hardlink',
+  '1': 'link',
   '2': 'symlink',
-  '5': 'dir',
-  '3': 'other',
-  '4': 'other',
-  '6': 'other',
+  '3': 'device',
+  '4': 'device',
+  '5': 'directory',
+  '6': 'fifo',
 };
 
-export function kindOf(raw: RawHeader): TarKind {
-  const kind = kinds[raw.typeflag];
-  if (kind === undefined) {
-    throw badTar(`it holds an entry of unknown type ${JSON.stringify(raw.typeflag)}`);
-  }
-  return kind === 'file' && raw.name.endsWith('/') ? 'dir' : kind;
+/** Undefined for a type that is not known. */
+export function kindOf(typeflag: string): TarKind | undefined {
+  return kinds[typeflag];
 }
 
-/** Records of a pax header: `<length> <key>=<value>\n`, where length counts the whole record. */
-export function decodePax(data: Buffer): Map<string, string> {
-  const records = new Map<string, string>();
+/**
+ * Records of a pax header: `<length> <key>=<value>\n`, where length counts the whole record. Values stay
+ * bytes: extended attributes are binary.
+ */
+export function decodePax(data: Buffer, fail: TarFail): Map<string, Buffer> {
+  const records = new Map<string, Buffer>();
   let offset = 0;
-  while (offset < data.length) {
+  // Some writers count the padding of zeros as well.
+  while (offset < data.length && data[offset] !== 0) {
     const space = data.indexOf(0x20, offset);
     const digits = space === -1 ? '' : data.toString('latin1', offset, space);
-    const length = /^[1-9][0-9]{0,6}$/.test(digits) ? Number(digits) : 0;
-    const end = offset + length;
+    const end = /^[0-9]{1,7}$/.test(digits) ? offset + Number(digits) : offset;
     const equals = data.indexOf(0x3d, space);
-    if (
-      length === 0 ||
-      end > data.length ||
-      data[end - 1] !== 0x0a ||
-      equals === -1 ||
-      equals >= end
-    ) {
-      throw badTar('a pax record is malformed');
+    // Also what makes every round end further on: offset < equals < end.
+    if (equals <= offset || equals >= end || end > data.length || data[end - 1] !== 0x0a) {
+      throw fail('pax');
     }
-    records.set(
-      data.toString('latin1', space + 1, equals),
-      data.toString('latin1', equals + 1, end - 1),
-    );
+    records.set(data.toString('latin1', space + 1, equals), data.subarray(equals + 1, end - 1));
     offset = end;
   }
   return records;
@@ -117,10 +121,11 @@ export function encodePax(records: ReadonlyMap<string, string>): Buffer {
 export function encodeHeader(header: TarHeader): Buffer {
   const typeflags: Readonly<Record<TarKind, string>> = {
     file: '0',
-    hardlink: '1',
+    link: '1',
     symlink: '2',
-    dir: '5',
-    other: '0',
+    device: '3',
+    directory: '5',
+    fifo: '6',
   };
   const extended = new Map<string, string>();
   if (header.name.length > 100) extended.set('path', header.name);
@@ -170,11 +175,12 @@ function block(
   header.write(typeflag, 156, 'latin1');
   header.write(link.slice(0, 100), 157, 'latin1');
   header.write('ustar\0' + '00', 257, 'latin1');
-  header.write(`${checksum(header).toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+  header.write(`${headerChecksum(header).toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
   return header;
 }
 
-function checksum(block: Buffer): number {
+/** What the checksum field of a header has to hold. */
+export function headerChecksum(block: Buffer): number {
   let sum = 8 * 0x20;
   for (let index = 0; index < blockBytes; index += 1) {
     if (index < 148 || index >= 156) sum += block[index] ?? 0;
@@ -183,30 +189,28 @@ function checksum(block: Buffer): number {
 }
 
 function cString(block: Buffer, offset: number, length: number): string {
-  const end = block.indexOf(0, offset);
-  return block.toString(
-    'latin1',
-    offset,
-    end === -1 ? offset + length : Math.min(end, offset + length),
-  );
+  return untilNul(block.subarray(offset, offset + length));
+}
+
+export function untilNul(bytes: Buffer): string {
+  const end = bytes.indexOf(0);
+  return bytes.toString('latin1', 0, end === -1 ? bytes.length : end);
 }
 
 /** Octal digits, or a big-endian number marked by the top bit. */
-function parseNumber(block: Buffer, offset: number, length: number): number {
+function parseNumber(block: Buffer, offset: number, length: number, fail: TarFail): number {
   const first = block[offset] ?? 0;
   if (first === 0x80) {
     const value = block
       .subarray(offset + 1, offset + length)
       .reduce((sum, byte) => sum * 256 + byte, 0);
-    if (!Number.isSafeInteger(value)) throw badTar('a number in a header is too large');
+    if (!Number.isSafeInteger(value)) throw fail('largeNumber');
     return value;
   }
+  // Times before 1970 and the like: harmless, but nothing this side needs to understand.
+  if (first === 0xff) return 0;
   const digits = cString(block, offset, length).trim();
   if (digits === '') return 0;
-  if (!/^[0-7]+$/.test(digits)) {
-    // Times before 1970 and the like: harmless, but nothing this side needs to understand.
-    if (first === 0xff) return 0;
-    throw badTar('a number in a header is malformed');
-  }
+  if (!/^[0-7]+$/.test(digits)) throw fail('number');
   return Number.parseInt(digits, 8);
 }
