@@ -95,6 +95,16 @@ const cargoTest: Check = {
 const buildInfo = path.join(projectRoot, 'out/tsc.tsbuildinfo');
 const clippy = ['clippy', '--locked', '--all-targets', '--quiet', '--', '-D', 'warnings'] as const;
 
+function withCargoTool(tool: 'fmt' | 'clippy', check: Check): Check {
+  return {
+    ...check,
+    work: async (...given) => {
+      await requireCargoTool(tool);
+      return await check.work(...given);
+    },
+  };
+}
+
 const lanes: Readonly<Record<Lane, readonly Check[]>> = {
   code: [
     nodeTool(
@@ -121,7 +131,8 @@ const lanes: Readonly<Record<Lane, readonly Check[]>> = {
   rust: [
     cargoLint('cargo fmt', 'guest-agent', ['fmt', '--check']),
     cargoLint('cargo fmt (codegen)', 'guest-agent/codegen', ['fmt', '--check']),
-    drift('generated: guest agent', 'agent'),
+    // The generator formats what it writes, so it needs rustfmt too.
+    withCargoTool('fmt', drift('generated: guest agent', 'agent')),
     cargoLint('clippy', 'guest-agent', clippy),
     cargoLint('clippy (codegen)', 'guest-agent/codegen', clippy),
     cargoTest,
