@@ -20,7 +20,7 @@ export interface MachineSpec {
   readonly vcpus: number;
   readonly memoryMb: number;
   /** Absent: a machine without a disk (tests, templates of the boot). */
-  readonly disk?: { readonly path: string; readonly format: 'qcow2' | 'raw' };
+  readonly disk?: DiskFile;
   readonly kernel: string;
   readonly initramfs: string;
   /** `coppice.*` parameters of the kernel command line. */
@@ -31,6 +31,66 @@ export interface MachineSpec {
   readonly runAs?: { readonly uid: number; readonly gid: number };
   /** Limits of the machine's cgroup, where the engine was told to use cgroups. */
   readonly limits?: MachineLimits;
+  /** A network card that reaches nothing yet; absent: none. Part of what a memory image is bound to. */
+  readonly network?: { readonly mac: string };
+  /**
+   * Continue from here instead of booting: same vcpus, memory, transport kind, card; a disk with the
+   * content the image was taken on. The guest still believes that it is the machine the image was taken of.
+   */
+  readonly resumeFrom?: MemoryImage;
+  /** Only with resumeFrom: loaded, but standing still until `resume`. */
+  readonly paused?: boolean;
+}
+
+/**
+ * Frozen memory and device state of a machine, in the host's memory where nobody can change it any more:
+ * any number of machines continue from it, each with a private copy of what it writes.
+ */
+export interface MemoryImage {
+  /** A uuid. */
+  readonly id: string;
+  /** What it can only continue on; compared with `Engine.binding` by `bindingMismatch`. */
+  readonly binding: MachineBinding;
+  /** Size of the guest's memory. */
+  readonly memoryMb: number;
+  /** Host memory this image takes, in bytes: pages that are not all zero. */
+  readonly residentBytes: number;
+  /** Writes it to a file that `Engine.loadMemory` reads, durable when this resolves. Hex SHA-256 of the file. */
+  save(file: string): Promise<{ readonly sha256: string; readonly bytes: number }>;
+  /** Lets go of the host's memory once the machines that use it have gone. */
+  release(): void;
+}
+
+/** By what a reader would call it ("QEMU", "machine type", "accelerator", "vcpus", …). */
+export type MachineBinding = Readonly<Record<string, string>>;
+
+export interface CaptureOptions {
+  /** Also keep memory and devices, under this id. */
+  readonly memory?: { readonly id: string };
+  /**
+   * The disk it writes to afterwards: made beforehand, standing on the one it has. Nothing the guest does
+   * after the pause is in the old one.
+   */
+  readonly switchTo?: DiskFile;
+  /** After what can be copied ahead and before the pause. */
+  readonly beforePause?: () => Promise<void>;
+  /** While the machine stands still and its disk is flushed. */
+  readonly whilePaused?: () => Promise<void>;
+  /** Do not let it run again. A machine that was paused before stays so anyway. */
+  readonly stayPaused?: boolean;
+}
+
+export interface Captured {
+  readonly memory?: MemoryImage;
+  /** How long the machine stood still, in milliseconds. */
+  readonly pausedMs: number;
+  /** Memory copied while it stood still, in bytes. */
+  readonly copiedBytes: number;
+}
+
+export interface DiskFile {
+  readonly path: string;
+  readonly format: 'qcow2' | 'raw';
 }
 
 export interface MachineLimits {
@@ -57,6 +117,8 @@ export interface RunRecord {
   readonly runDir: string;
   readonly transport: MachineTransport;
   readonly identity?: MachineIdentity;
+  /** Adopting leaves it paused if it is. */
+  readonly paused?: boolean;
 }
 
 export type EndReason =
@@ -83,6 +145,10 @@ export type MachineBlock =
 
 export interface MachineUsage {
   readonly rssBytes: number;
+  /** Memory nobody else shares. */
+  readonly privateBytes: number;
+  /** Its share of everything: private, plus each shared page divided by its users. */
+  readonly proportionalBytes: number;
   /** CPU time since the start, user and system. */
   readonly cpuMs: number;
 }
@@ -103,6 +169,24 @@ export interface Machine {
   blocked(): MachineBlock | undefined;
   /** Calls back on every change of `blocked`, and when the guest opens or closes the channel. */
   watch(listener: (event: MachineEvent) => void): () => void;
+  /** Stands still, with its memory, until `resume`. Both are no-ops where that is so already. */
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  /**
+   * Keeps its state of this moment, and may move it to another disk. When this throws the machine runs on (or
+   * stays paused, if it was) on the disk it had, unless the error's details say `switched: true`.
+   * @throws CoppiceError `no_memory`, `internal`, `busy` while another capture is going on
+   */
+  capture(options: CaptureOptions): Promise<Captured>;
+  /** File behind its disk at this moment: tells after a crash whether a switch has happened. */
+  diskPath(): Promise<string | undefined>;
+  /** Tells the guest that its disk is larger now. */
+  growDisk(sizeBytes: number): Promise<void>;
+  /**
+   * Copies into its disk what stands between it and `base`, a file below it, while it runs; then only `base`
+   * is left below. An abort leaves the disk sound.
+   */
+  pullDisk(base: string, signal: AbortSignal): Promise<void>;
   /** Forgets the machine without touching it: the daemon exits and the machine stays. */
   detach(): void;
 }
@@ -123,6 +207,13 @@ export interface Engine {
   launch(spec: MachineSpec, recordIdentity: (identity: MachineIdentity) => void): Promise<Machine>;
   /** Takes over a machine of an earlier daemon; undefined when it is not there any more. */
   adopt(run: RunRecord): Promise<Machine | undefined>;
+  /** What a memory image of such a machine would be bound to. */
+  binding(spec: Pick<MachineSpec, 'vcpus' | 'memoryMb' | 'accelerator' | 'transport' | 'network'>): Promise<MachineBinding>;
+  /**
+   * Reads a memory image back.
+   * @throws CoppiceError `memory_missing`, `memory_corrupt` (wrong digest or structure), `no_memory`
+   */
+  loadMemory(file: string, expected: { readonly id: string; readonly sha256: string }): Promise<MemoryImage>;
   /** Makes sure that no process, cgroup or directory of this run is left. */
   reap(run: Omit<RunRecord, 'transport'>): Promise<void>;
 }

@@ -6,6 +6,12 @@ import { readFile } from 'node:fs/promises';
 import { CoppiceError } from '../../protocol/errors.ts';
 import { run } from './run.ts';
 
+/** A host account that a machine's monitor runs as. */
+export interface Account {
+  readonly uid: number;
+  readonly gid: number;
+}
+
 const usersFile = '/etc/coppice/users';
 
 /** @throws CoppiceError `invalid_input` naming the line that no account matches */

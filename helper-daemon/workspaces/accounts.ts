@@ -5,15 +5,11 @@
 import { chown, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { CoppiceError } from '../../protocol/errors.ts';
+import type { Account } from '../system/users.ts';
 
 /** Above every range that useradd, subuid and systemd hand out by default, below 2^31. */
 const firstUid = 1_900_000_000;
 const accountCount = 65_536;
-
-export interface Account {
-  readonly uid: number;
-  readonly gid: number;
-}
 
 /** @throws CoppiceError `limit_exceeded` when every account is taken */
 export function freeAccount(taken: ReadonlySet<number>): Account {
