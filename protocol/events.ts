@@ -4,11 +4,19 @@
  */
 import * as z from 'zod';
 import { imageInfo } from './operations/image.ts';
+import { snapshotInfo } from './operations/snapshotModel.ts';
 import { workspaceSummary } from './operations/workspaceModel.ts';
 
 export const coppiceEvent = z.discriminatedUnion('type', [
   z.object({ type: z.literal('workspace_changed'), workspace: workspaceSummary }),
   z.object({ type: z.literal('workspace_removed'), workspace_id: z.uuid(), name: z.string() }),
+  z.object({ type: z.literal('snapshot_changed'), snapshot: snapshotInfo }),
+  z.object({
+    type: z.literal('snapshot_removed'),
+    workspace_id: z.uuid(),
+    snapshot_id: z.uuid(),
+    name: z.string(),
+  }),
   z.object({ type: z.literal('image_changed'), image: imageInfo }),
   z.object({ type: z.literal('image_removed'), name: z.string() }),
 ]);

@@ -1,12 +1,19 @@
 /** Bounds on what comes from outside. One place, so that docs, schemas and checks cannot disagree. */
 export const limits = {
   nameLength: 128,
+  descriptionLength: 1024,
   pathBytes: 4096,
   commandBytes: 1024 * 1024,
   envEntries: 1024,
   vcpus: { min: 1, max: 32, default: 2 },
   memoryMb: { min: 64, max: 131_072, default: 512 },
   diskGb: { min: 1, max: 4096, default: 10 },
+  snapshots: { max: 1024 },
+  forkCount: { max: 100 },
+  poolSize: { max: 100 },
+  diffEntries: { max: 100_000, default: 10_000 },
+  /** Of time to live and of idle time before a suspend. */
+  lifetimeSecs: { max: 366 * 24 * 3600 },
   /** Bytes kept per output stream of a captured command. */
   outputBytes: { max: 8 * 1024 * 1024, default: 262_144 },
   timeoutSecs: { max: 30 * 24 * 3600, default: 120 },

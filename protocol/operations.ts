@@ -1,9 +1,13 @@
 /** The catalogue: every operation there is, by name. */
 import type * as z from 'zod';
+import { workspaceExport, workspaceImport } from './operations/archive.ts';
 import { daemonDoctor, daemonStatus, daemonStop } from './operations/daemon.ts';
 import * as file from './operations/file.ts';
 import { imageBuild, imageImport, imageList, imageRemove } from './operations/image.ts';
+import { poolPrepare, poolSet, poolStatusOperation } from './operations/pool.ts';
 import * as process from './operations/process.ts';
+import * as snapshot from './operations/snapshot.ts';
+import * as storage from './operations/storage.ts';
 import * as workspace from './operations/workspace.ts';
 
 export const operations = {
@@ -15,6 +19,22 @@ export const operations = {
   workspace_destroy: workspace.workspaceDestroy,
   workspace_logs: workspace.workspaceLogs,
   workspace_stats: workspace.workspaceStats,
+  workspace_pause: workspace.workspacePause,
+  workspace_suspend: workspace.workspaceSuspend,
+  workspace_resume: workspace.workspaceResume,
+  workspace_configure: workspace.workspaceConfigure,
+  workspace_fork: snapshot.workspaceFork,
+  workspace_export: workspaceExport,
+  workspace_import: workspaceImport,
+  snapshot_create: snapshot.snapshotCreate,
+  snapshot_list: snapshot.snapshotList,
+  snapshot_info: snapshot.snapshotInfoOperation,
+  snapshot_restore: snapshot.snapshotRestore,
+  snapshot_delete: snapshot.snapshotDelete,
+  snapshot_rename: snapshot.snapshotRename,
+  snapshot_diff: snapshot.snapshotDiff,
+  snapshot_file_list: snapshot.snapshotFileList,
+  snapshot_file_download: snapshot.snapshotFileDownload,
   exec: process.exec,
   process_open: process.processOpen,
   process_start: process.processStart,
@@ -40,6 +60,13 @@ export const operations = {
   image_build: imageBuild,
   image_import: imageImport,
   image_remove: imageRemove,
+  pool_status: poolStatusOperation,
+  pool_set: poolSet,
+  pool_prepare: poolPrepare,
+  storage_status: storage.storageStatus,
+  storage_gc: storage.storageGc,
+  storage_verify: storage.storageVerify,
+  storage_init: storage.storageInit,
   daemon_status: daemonStatus,
   daemon_doctor: daemonDoctor,
   daemon_stop: daemonStop,

@@ -2,9 +2,20 @@ import * as z from 'zod';
 import { limits } from '../limits.ts';
 import { imageName, workspaceName, workspaceRef } from '../names.ts';
 import { defineOperation } from '../operation.ts';
-import { diskGb, memoryMb, vcpus, workspaceState, workspaceSummary } from './workspaceModel.ts';
+import {
+  diskGb,
+  lifetimeSecs,
+  memoryMb,
+  vcpus,
+  workspaceState,
+  workspaceSummary,
+} from './workspaceModel.ts';
 
 const onWorkspace = z.object({ workspace_id: workspaceRef });
+const ttlSecs = lifetimeSecs.describe('Destroy it after this many seconds; 0: never');
+const idleSuspendSecs = lifetimeSecs.describe(
+  'Suspend to disk after this many seconds without use; 0: never. The next use resumes it',
+);
 
 export const workspaceCreate = defineOperation({
   name: 'workspace_create',
@@ -23,10 +34,13 @@ export const workspaceCreate = defineOperation({
       .boolean()
       .optional()
       .describe('Destroy the machine when the client that created it disconnects'),
+    ttl_secs: ttlSecs.optional(),
+    idle_suspend_secs: idleSuspendSecs.optional(),
   }),
   output: workspaceSummary.extend({
     boot_time_ms: z.number().describe('Time of the whole call in milliseconds'),
-    from_pool: z.boolean(),
+    from_pool: z.boolean().describe('A machine that was kept ready'),
+    from_template: z.boolean().describe('Continued from a template instead of booting'),
   }),
   risk: 'write',
   retry: 'unsafe',
@@ -50,6 +64,8 @@ export const workspaceCreate = defineOperation({
       vcpus: '-c, --vcpus',
       memory_mb: '-m, --memory-mb',
       disk_gb: '-d, --disk-gb',
+      ttl_secs: '--ttl',
+      idle_suspend_secs: '--idle-suspend',
     },
     hidden: ['ephemeral'],
   },
@@ -91,6 +107,12 @@ export const workspaceInfo = defineOperation({
     transport: z.enum(['virtio-serial', 'vsock']).nullable(),
     pid: z.int().nullable().describe('QEMU process'),
     generation: z.int(),
+    network: z
+      .object({ mac: z.string(), address: z.string() })
+      .describe("The machine's own card and address; reachable from outside in bridge mode only"),
+    storage: z.enum(['qcow2', 'zfs', 'reflink']),
+    idle_suspend_secs: z.int(),
+    snapshots: z.int(),
     uptime_ms: z.number().nullable(),
     disk_used_bytes: z.number(),
     disk_volsize_bytes: z.number(),
@@ -134,6 +156,67 @@ export const workspaceStop = defineOperation({
   cli: { command: 'stop', positionals: ['workspace_id'], flags: { force: '-f, --force' } },
 });
 
+export const workspacePause = defineOperation({
+  name: 'workspace_pause',
+  summary: 'Stop time in a machine; its memory stays',
+  input: onWorkspace,
+  output: workspaceSummary,
+  risk: 'write',
+  retry: 'safe',
+  errors: ['not_found', 'wrong_state', 'guest_unreachable'],
+  cli: { command: 'pause', positionals: ['workspace_id'] },
+});
+
+export const workspaceSuspend = defineOperation({
+  name: 'workspace_suspend',
+  summary: 'Write the memory of a machine to disk and end its process; resume continues it',
+  input: onWorkspace,
+  output: workspaceSummary.extend({ memory_bytes: z.number() }),
+  risk: 'write',
+  retry: 'safe',
+  errors: ['not_found', 'wrong_state', 'guest_unreachable', 'no_space'],
+  progress: true,
+  cli: { command: 'suspend', positionals: ['workspace_id'] },
+});
+
+export const workspaceResume = defineOperation({
+  name: 'workspace_resume',
+  summary: 'Let a paused or suspended machine go on',
+  input: onWorkspace,
+  output: workspaceSummary,
+  risk: 'write',
+  retry: 'safe',
+  errors: [
+    'not_found',
+    'wrong_state',
+    'no_memory',
+    'snapshot_incompatible',
+    'memory_missing',
+    'memory_corrupt',
+    'boot_failed',
+  ],
+  progress: true,
+  cli: { command: 'resume', positionals: ['workspace_id'] },
+});
+
+export const workspaceConfigure = defineOperation({
+  name: 'workspace_configure',
+  summary: 'Change how long a machine lives and when it is suspended',
+  input: onWorkspace.extend({
+    ttl_secs: ttlSecs.optional(),
+    idle_suspend_secs: idleSuspendSecs.optional(),
+  }),
+  output: workspaceSummary,
+  risk: 'write',
+  retry: 'safe',
+  errors: ['not_found'],
+  cli: {
+    command: 'set',
+    positionals: ['workspace_id'],
+    flags: { ttl_secs: '--ttl', idle_suspend_secs: '--idle-suspend' },
+  },
+});
+
 export const workspaceLogs = defineOperation({
   name: 'workspace_logs',
   summary: 'Show what a machine wrote on its console',
@@ -175,6 +258,8 @@ export const workspaceStats = defineOperation({
     disk_available_bytes: z.number(),
     agent_rss_bytes: z.number(),
     host_rss_bytes: z.number().describe('Resident memory of the QEMU process'),
+    host_private_bytes: z.number().describe('Memory it shares with no other machine'),
+    host_proportional_bytes: z.number().describe('Private memory and its share of the rest'),
     host_cpu_ms: z.number(),
     host_disk_bytes: z.number().describe("Space the machine's own disk layers take on the host"),
   }),

@@ -1,10 +1,12 @@
 /** The shapes that workspace operations and events share. */
 import * as z from 'zod';
 import { limits } from '../limits.ts';
+import { forkedFrom } from './snapshotModel.ts';
 
 const workspaceStates = [
   'creating',
   'running',
+  'paused',
   'starting',
   'stopping',
   'stopped',
@@ -17,6 +19,9 @@ export const workspaceState = z.enum(workspaceStates);
 export const vcpus = z.int().min(limits.vcpus.min).max(limits.vcpus.max);
 export const memoryMb = z.int().min(limits.memoryMb.min).max(limits.memoryMb.max);
 export const diskGb = z.int().min(limits.diskGb.min).max(limits.diskGb.max);
+
+/** 0 turns it off. */
+export const lifetimeSecs = z.int().min(0).max(limits.lifetimeSecs.max);
 
 const resources = z.object({
   vcpus,
@@ -33,6 +38,12 @@ export const workspaceSummary = z.object({
   resources,
   created_at: z.iso.datetime({ offset: true }),
   ephemeral: z.boolean().describe('Destroyed when the client that made it goes away'),
+  snapshot: z.string().nullable().describe('Snapshot the present state grew from'),
+  forked_from: forkedFrom.nullable().describe('What it is a copy of'),
+  expires_at: z.iso
+    .datetime({ offset: true })
+    .nullable()
+    .describe('It is destroyed at this time; null: never'),
   problem: z
     .string()
     .nullable()
