@@ -9,10 +9,14 @@ import { imageCatalogue } from './images/catalogue.ts';
 import { imageSources } from './images/sources.ts';
 import { stageBootAssets } from './images/stageBootAssets.ts';
 import { eventLog } from './server/eventLog.ts';
+import { archiveHandlers } from './server/handlers/archiveHandlers.ts';
 import { daemonHandlers } from './server/handlers/daemonHandlers.ts';
 import { fileHandlers } from './server/handlers/fileHandlers.ts';
 import { imageHandlers } from './server/handlers/imageHandlers.ts';
+import { poolHandlers } from './server/handlers/poolHandlers.ts';
 import { processHandlers } from './server/handlers/processHandlers.ts';
+import { snapshotHandlers } from './server/handlers/snapshotHandlers.ts';
+import { storageHandlers } from './server/handlers/storageHandlers.ts';
 import { transferHandlers } from './server/handlers/transferHandlers.ts';
 import { workspaceHandlers } from './server/handlers/workspaceHandlers.ts';
 import type { Handlers } from './server/handlerTypes.ts';
@@ -22,16 +26,26 @@ import { qcow2Storage } from './storage/qcow2.ts';
 import { openDatabase, transaction } from './store/database.ts';
 import { imageStore } from './store/imageStore.ts';
 import { journal } from './store/journal.ts';
+import { runStore } from './store/runStore.ts';
+import { settingStore, templateStore } from './store/templateStore.ts';
+import { treeStore } from './store/treeStore.ts';
 import { workspaceStore } from './store/workspaceStore.ts';
 import { makeDirectory } from './system/directory.ts';
 import { lockState } from './system/lock.ts';
 import type { Log } from './system/log.ts';
 import { directoryMode, userSocket, type HostPaths } from './system/paths.ts';
 import { allowedUids } from './system/users.ts';
+import { probes as openProbes } from './snapshots/probes.ts';
+import { activity } from './workspaces/activity.ts';
 import { keyedLock } from './workspaces/keyedLock.ts';
+import { layerCare as careForLayers } from './workspaces/layerCare.ts';
+import { lifetimes } from './workspaces/lifetime.ts';
 import { liveMachines } from './workspaces/liveMachines.ts';
+import { memories } from './workspaces/memories.ts';
+import { pool as openPool } from './workspaces/pool.ts';
 import { recover } from './workspaces/recover.ts';
-import type { WorkspaceServices } from './workspaces/services.ts';
+import type { Storages, WorkspaceServices } from './workspaces/services.ts';
+import { templates as openTemplates } from './workspaces/templates.ts';
 
 export interface DaemonOptions {
   readonly paths: HostPaths;
@@ -72,6 +86,13 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     ...(paths.mode === 'system' ? { cgroupParent: 'coppice' } : {}),
   });
   let accelerator: 'kvm' | 'tcg' | undefined;
+  const qcow2 = qcow2Storage({ state: paths.state });
+  const storages: Storages = {
+    default: () => qcow2,
+    named: () => qcow2,
+    inUse: () => [qcow2],
+    init: () => Promise.reject(new Error('not there yet')),
+  };
 
   const images = imageCatalogue({
     directory: paths.images,
@@ -88,12 +109,17 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
           : { type: 'image_removed', name: change.removed },
       ),
   });
+  const tree = treeStore(db);
   const services: WorkspaceServices = {
     paths,
     store,
+    runs: runStore(db),
+    tree,
+    templates: templateStore(db),
+    settings: settingStore(db),
     journal: mutations,
     transaction: inTransaction,
-    storage: qcow2Storage(),
+    storages,
     images,
     bootAssets: async () => {
       const assets = await loadBootAssets();
@@ -107,6 +133,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     },
     openGuestLink,
     machines: liveMachines(),
+    memories: memories({ paths, tree, engine, now }),
+    activity: activity(),
     booting: new Map(),
     locks: keyedLock(),
     publish,
@@ -115,13 +143,25 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     bootTimeoutMs: bootTimeoutMs(),
   };
   await recover(services);
+  const templates = openTemplates(services);
+  const pool = openPool(services, templates);
+  const probes = openProbes(services);
+  const layerCare = careForLayers(services);
+  const limits = lifetimes(services);
+  await templates.tidy();
   await images.tidy();
+  void pool.fill();
+  layerCare.soon();
 
   const listeners: Listener[] = [];
   const connections = (): number =>
     listeners.reduce((sum, listener) => sum + listener.connections(), 0);
   const handlers: Handlers = {
-    ...workspaceHandlers(services),
+    ...workspaceHandlers(services, { templates, pool }),
+    ...snapshotHandlers(services, { probes, layerCare }),
+    ...archiveHandlers(services),
+    ...poolHandlers(services, { templates, pool }),
+    ...storageHandlers(services, layerCare),
     ...processHandlers(services),
     ...fileHandlers(services),
     ...transferHandlers(services),
@@ -157,6 +197,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     async close() {
       await Promise.all(listeners.map((listener) => listener.close()));
       streamTickets.revokeAll();
+      limits.close();
+      await Promise.all([templates.close(), pool.close(), probes.close(), layerCare.close()]);
       for (const { link, machine } of services.machines.all()) {
         link.close();
         machine.detach();
@@ -164,6 +206,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       for (const endpoint of endpoints) {
         if ('path' in endpoint) await rm(endpoint.path, { force: true });
       }
+      services.memories.close();
       db.close();
       lock.release();
     },

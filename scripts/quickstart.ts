@@ -1,6 +1,6 @@
 /**
  * From a checkout to a machine that ran something: builds what is missing, starts the daemon, boots a
- * machine, uses it, and leaves nothing running. What was built and the registered image stay, so that
+ * machine, uses it, wrecks and restores it, forks it, and leaves nothing running. What was built and the registered image stay, so that
  * `coppice create` works at once afterwards. Called by `npm run quickstart`.
  */
 import { createHash, randomBytes } from 'node:crypto';
@@ -17,6 +17,7 @@ import { progressDisplay } from '../images/progressDisplay.ts';
 import { asCoppiceError, CoppiceError } from '../protocol/errors.ts';
 import { buildAll } from './build.ts';
 import { buildAssets } from './buildAssets.ts';
+import { snapshotsAndForks } from './quickstartSnapshots.ts';
 
 const identity = { name: 'quickstart', version };
 const image = 'debian-dev';
@@ -34,6 +35,12 @@ const steps: { readonly title: string; readonly result: string; readonly ms: num
 
 function say(text: string): void {
   process.stdout.write(`${text}\n`);
+}
+
+/** A command of a machine and what it said. */
+function show(command: string, output: string): void {
+  say(style.dim(`    $ ${command}`));
+  if (output !== '') say(printableLines(output).trimEnd().replace(/^/gm, '    '));
 }
 
 /** Runs one step, shows that it runs, and remembers what it took. */
@@ -147,6 +154,7 @@ async function useMachine(client: CoppiceClient): Promise<void> {
   try {
     await runCommands(client, machine.workspace_id);
     await moveFile(client, machine.workspace_id);
+    await snapshotsAndForks({ client, machine: machine.workspace_id, signal, step, show });
   } finally {
     await step('Machine destroyed', () =>
       client.call('workspace_destroy', { workspace_id: machine.workspace_id }),
@@ -179,8 +187,7 @@ async function runCommands(client: CoppiceClient, machine: string): Promise<void
   );
   for (const [index, output] of outputs.entries()) {
     const [first = ''] = (commands[index] ?? '').split(' && ');
-    say(style.dim(`    $ ${first}${first === commands[index] ? '' : ' …'}`));
-    say(printableLines(output).trimEnd().replace(/^/gm, '    '));
+    show(`${first}${first === commands[index] ? '' : ' …'}`, output);
   }
 }
 
@@ -239,9 +246,11 @@ function summary(): void {
   for (const [command, effect] of [
     ['bin/coppice create demo', 'a machine that stays'],
     ['bin/coppice shell demo', 'a terminal in it'],
+    ['bin/coppice snapshot create demo s1 -m', 'its state, memory and all'],
+    ['bin/coppice fork demo -n 4', 'four copies whose programs go on'],
     ['bin/coppice run --in . -- ls -l', 'a command in a machine that exists only for it'],
   ] as const) {
-    say(`  ${style.accent(command.padEnd(32))} ${style.dim(effect)}`);
+    say(`  ${style.accent(command.padEnd(40))} ${style.dim(effect)}`);
   }
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::channel::{Answer, Hello, PROTOCOL_GENERATION};
-use crate::process::Processes;
+use crate::process::{Processes, Scope};
 use crate::system::{boot_id, Freezer, Power};
 
 /// How long after the last large transfer its memory goes back to the system.
@@ -25,13 +25,13 @@ pub struct Agent {
 }
 
 impl Agent {
-    pub fn new(generation: u64, power: Power, cgroups: Option<&Path>) -> Rc<Agent> {
+    pub fn new(generation: u64, power: Power, cgroups: Option<&Path>, scope: Scope) -> Rc<Agent> {
         Rc::new(Agent {
             generation: Cell::new(generation),
             expected: Cell::new(generation),
             boot_id: boot_id(),
             trimming: Cell::new(false),
-            processes: Processes::new(cgroups),
+            processes: Processes::new(cgroups, scope),
             freezer: Freezer::default(),
             power,
         })
@@ -54,8 +54,13 @@ impl Agent {
         self.generation.get()
     }
 
-    /// By Configure: the host has told the machine all there is to tell.
+    /// By Configure: the host has told the machine all there is to tell. One that had a generation begins a new
+    /// life with another.
     pub fn set_generation(&self, generation: u64) {
+        let earlier = self.generation.get();
+        if earlier != 0 && earlier != generation {
+            self.processes.renumber(generation);
+        }
         self.generation.set(generation);
         self.expected.set(generation);
     }

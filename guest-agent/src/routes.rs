@@ -35,11 +35,13 @@ async fn dispatch(agent: &Rc<Agent>, method: Method, call: Call) -> Result<(), S
         SystemPing => unary(call, |_: gen::PingRequest| system::ping()).await,
         SystemGetInfo => unary(call, |_: gen::GetInfoRequest| system::get_info(agent)).await,
         SystemConfigure => unary(call, |request| system::configure(agent, request)).await,
+        SystemHold => unary(call, |_: gen::HoldRequest| system::hold(agent)).await,
+        SystemRelease => unary(call, |_: gen::ReleaseRequest| system::release(agent)).await,
         SystemGetStats => unary(call, |_: gen::GetStatsRequest| system::get_stats()).await,
         SystemSync => unary(call, |request| agent.freezer.sync(request)).await,
         SystemThaw => unary(call, |_: gen::ThawRequest| agent.freezer.thaw()).await,
         SystemGrowRoot => unary(call, |_: gen::GrowRootRequest| system::grow_root()).await,
-        SystemShutdown => unary(call, |request| agent.power.shutdown(request)).await,
+        SystemShutdown => unary(call, |request| system::shutdown(agent, request)).await,
 
         ProcessOpen => bidirectional(call, |i, o| process::open(processes, i, o)).await,
         ProcessStart => unary(call, |request| process::start(processes, request)).await,
@@ -68,6 +70,8 @@ async fn dispatch(agent: &Rc<Agent>, method: Method, call: Call) -> Result<(), S
         FileSearch => streaming(call, files::search).await,
         FileArchive => streaming(call, files::archive).await,
         FileExtract => collecting(call, files::extract).await,
+        FileManifest => streaming(call, files::manifest).await,
+        FileDigest => streaming(call, files::digest).await,
 
         NetworkTunnel => bidirectional(call, network::tunnel).await,
         NetworkListListeners => {
@@ -93,6 +97,8 @@ fn moves_bulk(method: Method) -> bool {
             | FileSearch
             | FileArchive
             | FileExtract
+            | FileManifest
+            | FileDigest
             | NetworkTunnel
     )
 }

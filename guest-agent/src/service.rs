@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::agent::Agent;
 use crate::boot::Cmdline;
+use crate::process::Scope;
 use crate::system::Power;
 use crate::transport;
 
@@ -22,7 +23,7 @@ const WORKER_IDLE: Duration = Duration::from_secs(5);
 pub fn run(cmdline: &Cmdline, power: Power, cgroups: Option<&Path>) -> ! {
     let key = cmdline.key.unwrap_or_default();
     let outcome = block_on(async {
-        let agent = Agent::new(cmdline.generation, power, cgroups);
+        let agent = Agent::new(cmdline.generation, power, cgroups, Scope::Machine);
         if cmdline.vsock {
             transport::serve_vsock(agent, key, VSOCK_PORT).await
         } else {
@@ -43,7 +44,9 @@ pub fn serve(socket: Socket, key: [u8; 32], options: ServeOptions) -> io::Result
         } else {
             Power::None
         };
-        let agent: Rc<Agent> = Agent::new(options.generation, power, options.cgroups.as_deref());
+        // Beside other things of its host it holds only what it has started.
+        let cgroups = options.cgroups.as_deref();
+        let agent: Rc<Agent> = Agent::new(options.generation, power, cgroups, Scope::Own);
         match socket {
             Socket::Unix(path) => transport::serve_unix(agent, key, &path).await,
             Socket::Vsock(port) => transport::serve_vsock(agent, key, port).await,

@@ -12,12 +12,16 @@ import {
 } from './commands/daemon.ts';
 import { withLocalChecks } from './commands/doctor.ts';
 import { execSpec } from './commands/exec.ts';
+import { exportSpec } from './commands/exportArchive.ts';
+import { importSpec } from './commands/importArchive.ts';
 import { jobsAttachSpec } from './commands/jobsAttach.ts';
 import { withFollow } from './commands/logs.ts';
 import { readSpec } from './commands/read.ts';
 import { runSpec } from './commands/run.ts';
 import { shellSpec } from './commands/shell.ts';
+import { snapshotShowSpec } from './commands/snapshotShow.ts';
 import { writeSpec } from './commands/write.ts';
+import { needsOneOf, withPathAlone } from './commands/strictInput.ts';
 import type { CommandSpec } from './commandSpec.ts';
 import { projectOperation } from './projection/projectOperation.ts';
 
@@ -26,38 +30,55 @@ const adapted: Readonly<Partial<Record<OperationName, (spec: CommandSpec) => Com
   workspace_logs: withFollow,
   daemon_doctor: withLocalChecks,
   daemon_stop: withoutStarting,
+  workspace_configure: needsOneOf('ttl_secs', 'idle_suspend_secs'),
+  snapshot_rename: needsOneOf('new_name', 'description'),
+  snapshot_diff: withPathAlone,
+  pool_set: needsOneOf('size', 'memory_budget_mb', 'templates'),
 };
 
-/** The order of `coppice --help`. */
-const order = [
-  'create',
-  'list',
-  'info',
-  'start',
-  'stop',
-  'destroy',
-  'run',
-  'exec',
-  'shell',
-  'jobs',
-  'cp',
-  'read',
-  'write',
-  'edit',
-  'ls',
-  'stat',
-  'mkdir',
-  'mv',
-  'delete',
-  'search',
-  'logs',
-  'stats',
-  'image',
-  'status',
-  'doctor',
-  'daemon',
-  'completion',
-];
+/** The headings of `coppice --help`, and what stands below them in which order. */
+const headings: Readonly<Record<string, readonly string[]>> = {
+  Machines: [
+    'create',
+    'list',
+    'info',
+    'start',
+    'stop',
+    'pause',
+    'resume',
+    'suspend',
+    'set',
+    'destroy',
+  ],
+  'Work in a machine': ['run', 'exec', 'shell', 'jobs', 'logs', 'stats'],
+  Files: ['cp', 'read', 'write', 'edit', 'ls', 'stat', 'mkdir', 'mv', 'copy', 'delete', 'search'],
+  'Snapshots and copies': [
+    'snapshot create',
+    'snapshot list',
+    'snapshot show',
+    'snapshot diff',
+    'snapshot restore',
+    'snapshot rename',
+    'snapshot delete',
+    'fork',
+    'export',
+    'import',
+  ],
+  'Images and storage': ['image', 'pool', 'storage', 'init'],
+  'Coppice itself': ['status', 'doctor', 'daemon', 'completion'],
+};
+
+const places = Object.entries(headings).flatMap(([group, names]) =>
+  names.map((name) => ({ group, name })),
+);
+
+/** Where a command stands: by all its words, else by the first. */
+function placeOf({ words }: CommandSpec): { readonly rank: number; readonly group?: string } {
+  const exact = places.findIndex(({ name }) => name === words);
+  const rank = exact >= 0 ? exact : places.findIndex(({ name }) => name === words.split(' ')[0]);
+  const group = places[rank]?.group;
+  return { rank: rank < 0 ? places.length : rank, ...(group === undefined ? {} : { group }) };
+}
 
 /**
  * @param wanted the words of the command line: commands they do not name are there for help and
@@ -70,6 +91,9 @@ export function allCommands(wanted: readonly string[]): readonly CommandSpec[] {
     shellSpec(describe),
     jobsAttachSpec(describe),
     cpSpec,
+    snapshotShowSpec(describe),
+    exportSpec(describe),
+    importSpec(describe),
     readSpec(describe),
     writeSpec(describe),
     daemonStartSpec,
@@ -87,11 +111,10 @@ export function allCommands(wanted: readonly string[]): readonly CommandSpec[] {
     const spec = projectOperation(operation, cli);
     return [adapted[operation.name as OperationName]?.(spec) ?? spec];
   });
-  const rank = ({ words }: CommandSpec): number => {
-    const index = order.indexOf(words.split(' ')[0] ?? '');
-    return index === -1 ? order.length : index;
-  };
-  return [...projected, ...composed].sort((a, b) => rank(a) - rank(b));
+  return [...projected, ...composed]
+    .map((spec) => ({ spec, ...placeOf(spec) }))
+    .sort((a, b) => a.rank - b.rank)
+    .map(({ spec, group }) => (group === undefined ? spec : { ...spec, group }));
 }
 
 function names(command: string, wanted: readonly string[]): boolean {

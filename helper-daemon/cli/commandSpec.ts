@@ -1,8 +1,8 @@
 /** One command of the CLI, whatever it is made from. */
 import type { CliContext } from './context.ts';
 
-/** How a flag's text becomes a value. */
-export type FlagKind = 'switch' | 'text' | 'integer' | 'number' | 'pairs' | 'list';
+/** How a flag's text becomes a value; a duration is given as 90s, 10m, 2h and becomes seconds. */
+export type FlagKind = 'switch' | 'text' | 'integer' | 'number' | 'duration' | 'pairs' | 'list';
 
 export interface FlagSpec {
   /** Key in `Invocation.flags`: the input field where it is one. */
@@ -35,6 +35,8 @@ export interface CommandSpec {
   /** Words after `coppice`. */
   readonly words: string;
   readonly aliases?: readonly string[];
+  /** Heading it stands under in `coppice --help`. */
+  readonly group?: string;
   readonly summary: string;
   readonly description?: string;
   readonly positionals: readonly PositionalSpec[];

@@ -3,6 +3,7 @@ import { connectClient, type CoppiceClient } from '../client/client.ts';
 import { connectDaemon, daemonSocket } from '../client/startDaemon.ts';
 import { version } from '../system/version.ts';
 import type { Signals } from './signals.ts';
+import { glyphsFor, type Glyphs } from './text/glyphs.ts';
 import { noProgress, startProgress, type Progress } from './text/progressLine.ts';
 import { styleFor, type Style } from './text/style.ts';
 
@@ -10,7 +11,12 @@ export interface CliContext {
   readonly json: boolean;
   readonly quiet: boolean;
   /** How results look on this stdout. */
-  rendering(): { readonly style: Style; readonly now: number; readonly width?: number };
+  rendering(): {
+    readonly style: Style;
+    readonly glyphs: Glyphs;
+    readonly now: number;
+    readonly width?: number;
+  };
   /** Aborted by the first SIGINT or SIGTERM, unless a command takes these signals itself. */
   readonly signal: AbortSignal;
   readonly signals: Signals;
@@ -21,6 +27,8 @@ export interface CliContext {
   printJson(value: unknown): void;
   /** What only a person wants to read: on stderr, and not with --quiet or --json. */
   note(text: string): void;
+  /** What went wrong with a part of the work: on stderr, and not with --json. */
+  complain(text: string): void;
   progress(message: string): Progress;
 }
 
@@ -39,6 +47,7 @@ export function createContext(settings: ContextSettings): CliContext {
     signals: settings.signals,
     rendering: () => ({
       style: styleFor(process.stdout),
+      glyphs: glyphsFor(process.env),
       now: Date.now(),
       ...(process.stdout.isTTY ? { width: process.stdout.columns } : {}),
     }),
@@ -51,6 +60,9 @@ export function createContext(settings: ContextSettings): CliContext {
     },
     note(text) {
       if (!silent) process.stderr.write(`${text}\n`);
+    },
+    complain(text) {
+      if (!settings.json) process.stderr.write(`${text}\n`);
     },
     progress: (message) => (silent ? noProgress : startProgress(message)),
   };

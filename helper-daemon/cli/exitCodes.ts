@@ -1,8 +1,10 @@
 /** What the exit code of coppice means; docs and --help quote this. */
 export const exitCodes = {
   ok: 0,
-  /** A check failed (doctor), or there is nothing to report on (daemon status). */
+  /** A check failed (doctor, storage verify), nothing was made (fork), or there is nothing to report on. */
   negative: 1,
+  /** fork: some copies were made and some not (EX_TEMPFAIL: what is missing can be tried again). */
+  partial: 75,
   /** The command line was wrong. */
   usage: 2,
   /** exec, run: the command ran into its time limit. */

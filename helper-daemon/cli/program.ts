@@ -3,6 +3,7 @@ import { Argument, Command, CommanderError, Option } from 'commander';
 import { version } from '../system/version.ts';
 import type { CommandSpec, FlagSpec, FlagValue, Invocation } from './commandSpec.ts';
 import { UsageError } from './failure.ts';
+import { parseSeconds } from './text/durations.ts';
 
 export interface Match {
   readonly spec: CommandSpec;
@@ -23,7 +24,9 @@ export interface Program {
 
 const groupSummaries: Readonly<Record<string, string>> = {
   jobs: 'Commands that run on in a machine',
+  snapshot: 'States of a machine to go back to and to fork from',
   image: 'The images machines start from',
+  storage: 'Where disks and snapshots live',
   daemon: 'The background process that owns the machines',
 };
 
@@ -104,6 +107,7 @@ function commandAt(root: Command, words: string, spec: CommandSpec, alias: boole
     if (group === undefined) {
       group = styled(new Command(word)).description(groupSummaries[word] ?? '');
       group.usage('<command> [options]');
+      if (parent === root) underHeading(group, spec);
       parent.addCommand(group);
     }
     parent = group;
@@ -123,8 +127,15 @@ function commandAt(root: Command, words: string, spec: CommandSpec, alias: boole
   command.usage(usageOf(spec));
   const after = helpAfter(spec);
   if (after !== '') command.addHelpText('after', after);
+  if (parent === root) underHeading(command, spec);
+  // A command that has others below it, such as pool.
+  if (restSpecs.has(parent)) parent.usage('[options] [command]');
   parent.addCommand(command, { hidden: alias || spec.hidden === true });
   return command;
+}
+
+function underHeading(command: Command, { group }: CommandSpec): void {
+  if (group !== undefined) command.helpGroup(`${group}:`);
 }
 
 function usageOf(spec: CommandSpec): string {
@@ -160,6 +171,8 @@ function valueName(flag: FlagSpec): string {
     case 'integer':
     case 'number':
       return ' <n>';
+    case 'duration':
+      return ' <time>';
     case 'pairs':
       return ' <name=value>';
     default: {
@@ -174,7 +187,8 @@ function asOption(flag: FlagSpec): Option {
   const repeatable = flag.kind === 'pairs' || flag.kind === 'list' ? ' (repeatable)' : '';
   const choices =
     flag.choices === undefined || flag.choices.length <= 3 ? '' : ` (${flag.choices.join(', ')})`;
-  const option = new Option(spelling, `${flag.description}${choices}${repeatable}`.trim());
+  const times = flag.kind === 'duration' ? ' (seconds, or 90s, 10m, 2h, 1d)' : '';
+  const option = new Option(spelling, `${flag.description}${choices}${times}${repeatable}`.trim());
   option.attributeName = () => flag.key;
   if (flag.required === true) option.makeOptionMandatory();
   const named = longName(flag.spelling);
@@ -193,6 +207,8 @@ function parseFlag(flag: FlagSpec, named: string, value: string, previous: unkno
     case 'integer':
     case 'number':
       return parseNumber(named, value, flag.kind === 'integer');
+    case 'duration':
+      return parseDuration(named, value);
     case 'list':
       return [...((previous as readonly string[] | undefined) ?? []), value];
     case 'pairs': {
@@ -222,6 +238,15 @@ export function parseNumber(named: string, value: string, whole: boolean): numbe
     );
   }
   return number;
+}
+
+function parseDuration(named: string, value: string): number {
+  const seconds = parseSeconds(value);
+  if (seconds !== undefined) return seconds;
+  throw new UsageError(
+    `${named} must be a time such as 90s, 10m, 2h or 1d (got ${JSON.stringify(value)}).`,
+    'A number without a unit means seconds.',
+  );
 }
 
 function positionalsOf(spec: CommandSpec, command: Command): Invocation['positionals'] {

@@ -208,12 +208,17 @@ export interface Engine {
   /** Takes over a machine of an earlier daemon; undefined when it is not there any more. */
   adopt(run: RunRecord): Promise<Machine | undefined>;
   /** What a memory image of such a machine would be bound to. */
-  binding(spec: Pick<MachineSpec, 'vcpus' | 'memoryMb' | 'accelerator' | 'transport' | 'network'>): Promise<MachineBinding>;
+  binding(
+    spec: Pick<MachineSpec, 'vcpus' | 'memoryMb' | 'accelerator' | 'transport' | 'network'>,
+  ): Promise<MachineBinding>;
   /**
    * Reads a memory image back.
    * @throws CoppiceError `memory_missing`, `memory_corrupt` (wrong digest or structure), `no_memory`
    */
-  loadMemory(file: string, expected: { readonly id: string; readonly sha256: string }): Promise<MemoryImage>;
+  loadMemory(
+    file: string,
+    expected: { readonly id: string; readonly sha256: string },
+  ): Promise<MemoryImage>;
   /** Makes sure that no process, cgroup or directory of this run is left. */
   reap(run: Omit<RunRecord, 'transport'>): Promise<void>;
 }

@@ -58,6 +58,10 @@ export interface ImageCatalogue {
   require(name: string | undefined): Promise<UsableImage>;
   /** The very file a workspace is based on, whatever its name points at now. */
   requireDigest(name: string, digest: string): Promise<UsableImage>;
+  /** Whether the file with this digest is in the catalogue. */
+  hasFile(digest: string): boolean;
+  /** Bytes of that file; 0 when it is not there. */
+  fileBytes(digest: string): number;
   list(): { images: ImageInfo[]; recipes: Promise<RecipeInfo[]> };
   build(name: string, options: Work & { readonly rebuild: boolean }): Promise<ImageInfo>;
   import(source: string, name: string, options: Work): Promise<ImageInfo>;
@@ -154,6 +158,8 @@ export function imageCatalogue(services: CatalogueServices): ImageCatalogue {
 
   return {
     requireDigest,
+    hasFile: (digest) => store.file(digest) !== undefined,
+    fileBytes: (digest) => store.file(digest)?.sizeBytes ?? 0,
     async require(name = defaultImageName) {
       const image = store.get(name);
       if (image !== undefined) return await requireDigest(name, image.digest);

@@ -94,6 +94,8 @@ export interface StorageProblem {
 
 export interface StorageBackend {
   readonly name: StorageName;
+  /** Where it keeps things, for a person: a directory or a dataset. */
+  readonly location: string;
   /** True where a layer is a file over another one and long chains cost reads: see `chains`. */
   readonly chains?: ChainedStorage;
   /** Where createHead will put the head with this id; known before it exists, for the record of it. */
@@ -123,6 +125,11 @@ export interface StorageBackend {
   /** Deletes something `all` returned that nobody owns. */
   discard(locator: Locator): Promise<void>;
   space(): Promise<StorageSpace>;
+  /**
+   * Where a backend converts images for itself: drops the copies of all but these (`sha256:<hex>`). Heads and
+   * layers made from a dropped copy are not affected.
+   */
+  keepImages?(digests: ReadonlySet<string>): Promise<void>;
   /**
    * One file of qcow2 with the content of this head or layer, for an archive: without a backing file it holds
    * everything; with `over` only what differs from that layer or image.

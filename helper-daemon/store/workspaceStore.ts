@@ -1,12 +1,20 @@
-/** Rows of workspaces and of their running machines. */
+/** Rows of workspaces. */
+import type { ForkedFrom } from '../../protocol/operations/snapshotModel.ts';
 import type { WorkspaceState } from '../../protocol/operations/workspaceModel.ts';
 import { CoppiceError } from '../../protocol/errors.ts';
 import type { Database } from './database.ts';
+
+/**
+ * Who a workspace is for. `user`: callers made it and see it. `pool`: kept ready to become one. `template`:
+ * boots to be frozen. `probe`: looks at the files of a snapshot.
+ */
+export type WorkspaceRole = 'user' | 'pool' | 'template' | 'probe';
 
 export interface WorkspaceRecord {
   readonly id: string;
   readonly name: string;
   readonly state: WorkspaceState;
+  readonly role: WorkspaceRole;
   readonly imageName: string;
   readonly imageDigest: string;
   readonly vcpus: number;
@@ -23,175 +31,168 @@ export interface WorkspaceRecord {
   /** Host account its machine runs as; null in user mode. */
   readonly uid: number | null;
   readonly problem: string | null;
+  readonly storage: 'qcow2' | 'zfs' | 'reflink';
+  /** Locator of its writable disk. */
+  readonly head: string;
+  /** Layer the head stands on; null: on the image itself. */
+  readonly baseLayer: string | null;
+  /** Snapshot the present state grew from. */
+  readonly snapshotId: string | null;
+  readonly mac: string;
+  /** IPv4. */
+  readonly address: string;
+  readonly forkedFrom: ForkedFrom | null;
+  /** 0: never. */
+  readonly idleSuspendSecs: number;
+  readonly expiresAt: string | null;
+  /** Memory of a suspended workspace. */
+  readonly memoryId: string | null;
 }
 
-export interface MachineRunRecord {
-  readonly workspaceId: string;
-  readonly runId: string;
-  /** 64 hex digits (docs/guest-channel.md). */
-  readonly channelKey: string;
-  readonly transport: { kind: 'virtio-serial' } | { kind: 'vsock'; cid: number };
-  readonly accelerator: 'kvm' | 'tcg';
-  readonly startedAt: string;
-  /** Unset until the process is known. */
-  readonly process?: {
-    readonly pid: number;
-    readonly startTime: string;
-    readonly executable: string;
-  };
-}
+/** Everything else is fixed when the row is made. */
+export type WorkspaceChange = Partial<Omit<WorkspaceRecord, 'id' | 'uid'>>;
 
 export interface WorkspaceStore {
   /** @throws CoppiceError `name_taken` */
   insert(record: WorkspaceRecord): void;
   byId(id: string): WorkspaceRecord | undefined;
   byName(name: string): WorkspaceRecord | undefined;
+  /** Of every role, oldest first. */
   all(): WorkspaceRecord[];
-  update(
-    id: string,
-    change: Partial<Pick<WorkspaceRecord, 'state' | 'problem' | 'generation'>>,
-  ): void;
+  /** Those that callers see. */
+  visible(): WorkspaceRecord[];
+  /** Those whose time is limited. */
+  withLifetime(): WorkspaceRecord[];
+  forkedFromSnapshot(snapshotId: string): WorkspaceRecord[];
+  /** @throws CoppiceError `name_taken` */
+  update(id: string, change: WorkspaceChange): void;
   remove(id: string): void;
   countOnImage(digest: string): number;
-
-  insertRun(run: MachineRunRecord): void;
-  setRunProcess(runId: string, process: NonNullable<MachineRunRecord['process']>): void;
-  runOf(workspaceId: string): MachineRunRecord | undefined;
-  removeRun(workspaceId: string): void;
-  allRuns(): MachineRunRecord[];
+  addresses(): Set<string>;
 }
 
 type Row = Record<string, unknown>;
+type Value = string | number | null;
+
+/** Column of each field, and how the field is written and read. */
+const columns: {
+  readonly [F in keyof WorkspaceRecord]: readonly [
+    column: string,
+    write: (value: WorkspaceRecord[F]) => Value,
+    read: (value: unknown) => WorkspaceRecord[F],
+  ];
+} = {
+  id: ['id', same, String],
+  name: ['name', same, String],
+  state: ['state', same, (value) => value as WorkspaceState],
+  role: ['role', same, (value) => value as WorkspaceRole],
+  imageName: ['image_name', same, String],
+  imageDigest: ['image_digest', same, String],
+  vcpus: ['vcpus', same, Number],
+  memoryMb: ['memory_mb', same, Number],
+  diskGb: ['disk_gb', same, Number],
+  init: ['init', same, (value) => value as WorkspaceRecord['init']],
+  ephemeral: ['ephemeral', Number, (value) => value === 1],
+  hostname: ['hostname', same, String],
+  machineId: ['machine_id', same, String],
+  generation: ['generation', same, Number],
+  createdAt: ['created_at', same, String],
+  uid: ['uid', same, (value) => (value === null ? null : Number(value))],
+  problem: ['problem', same, text],
+  storage: ['storage', same, (value) => value as WorkspaceRecord['storage']],
+  head: ['head', same, String],
+  baseLayer: ['base_layer', same, text],
+  snapshotId: ['snapshot_id', same, text],
+  mac: ['mac', same, String],
+  address: ['address', same, String],
+  forkedFrom: [
+    'forked_from',
+    (value) => (value === null ? null : JSON.stringify(value)),
+    (value) => (value === null ? null : (JSON.parse(String(value)) as ForkedFrom)),
+  ],
+  idleSuspendSecs: ['idle_suspend_secs', same, Number],
+  expiresAt: ['expires_at', same, text],
+  memoryId: ['memory_id', same, text],
+};
+const fields = Object.keys(columns) as (keyof WorkspaceRecord)[];
 
 export function workspaceStore(db: Database): WorkspaceStore {
+  const names = fields.map((field) => columns[field][0]);
   const insert = db.prepare(
-    `INSERT INTO workspace (id, name, state, image_name, image_digest, vcpus, memory_mb, disk_gb, init,
-       ephemeral, hostname, machine_id, generation, created_at, uid, problem)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO workspace (${names.join(', ')}) VALUES (${names.map(() => '?').join(', ')})`,
   );
   const byId = db.prepare('SELECT * FROM workspace WHERE id = ?');
   const byName = db.prepare('SELECT * FROM workspace WHERE name = ?');
   const all = db.prepare('SELECT * FROM workspace ORDER BY created_at, id');
+  const visible = db.prepare(
+    "SELECT * FROM workspace WHERE role = 'user' ORDER BY created_at, id",
+  );
+  const withLifetime = db.prepare(
+    "SELECT * FROM workspace WHERE role = 'user' AND (expires_at IS NOT NULL OR idle_suspend_secs > 0)",
+  );
+  const forked = db.prepare(
+    "SELECT * FROM workspace WHERE json_extract(forked_from, '$.snapshot_id') = ? ORDER BY created_at, id",
+  );
   const update = db.prepare(
-    'UPDATE workspace SET state = ?, problem = ?, generation = ? WHERE id = ?',
+    `UPDATE workspace SET ${names.map((name) => `${name} = ?`).join(', ')} WHERE id = ?`,
   );
   const remove = db.prepare('DELETE FROM workspace WHERE id = ?');
-  const onImage = db.prepare('SELECT count(*) AS n FROM workspace WHERE image_digest = ?');
-  const insertRun = db.prepare(
-    `INSERT INTO machine_run (workspace_id, run_id, channel_key, transport, accelerator, started_at)
-     VALUES (?, ?, ?, ?, ?, ?)`,
+  const onImage = db.prepare(
+    "SELECT count(*) AS n FROM workspace WHERE image_digest = ? AND role = 'user'",
   );
-  const setProcess = db.prepare(
-    'UPDATE machine_run SET pid = ?, start_time = ?, executable = ? WHERE run_id = ?',
-  );
-  const runOf = db.prepare('SELECT * FROM machine_run WHERE workspace_id = ?');
-  const removeRun = db.prepare('DELETE FROM machine_run WHERE workspace_id = ?');
-  const allRuns = db.prepare('SELECT * FROM machine_run');
+  const addresses = db.prepare('SELECT address FROM workspace');
+
+  const requireFreeName = (name: string): void => {
+    if (byName.get(name) === undefined) return;
+    throw new CoppiceError({
+      code: 'name_taken',
+      message: `There is already a workspace named ${name}.`,
+      next: 'Choose another name, or destroy that one first.',
+      details: { name },
+    });
+  };
+  const one = (row: Row | undefined): WorkspaceRecord | undefined =>
+    row === undefined ? undefined : toRecord(row);
 
   return {
     insert(record) {
-      if (byName.get(record.name) !== undefined) {
-        throw new CoppiceError({
-          code: 'name_taken',
-          message: `There is already a workspace named ${record.name}.`,
-          next: 'Choose another name, or destroy that one first.',
-          details: { name: record.name },
-        });
-      }
-      insert.run(
-        record.id,
-        record.name,
-        record.state,
-        record.imageName,
-        record.imageDigest,
-        record.vcpus,
-        record.memoryMb,
-        record.diskGb,
-        record.init,
-        record.ephemeral ? 1 : 0,
-        record.hostname,
-        record.machineId,
-        record.generation,
-        record.createdAt,
-        record.uid,
-        record.problem,
-      );
+      requireFreeName(record.name);
+      insert.run(...toValues(record));
     },
-    byId: (id) => optional(byId.get(id), toWorkspace),
-    byName: (name) => optional(byName.get(name), toWorkspace),
-    all: () => all.all().map((row) => toWorkspace(row)),
+    byId: (id) => one(byId.get(id)),
+    byName: (name) => one(byName.get(name)),
+    all: () => all.all().map(toRecord),
+    visible: () => visible.all().map(toRecord),
+    withLifetime: () => withLifetime.all().map(toRecord),
+    forkedFromSnapshot: (snapshotId) => forked.all(snapshotId).map(toRecord),
     update(id, change) {
-      const current = optional(byId.get(id), toWorkspace);
+      const current = one(byId.get(id));
       if (current === undefined) return;
-      const next = { ...current, ...change };
-      update.run(next.state, next.problem, next.generation, id);
+      if (change.name !== undefined && change.name !== current.name) requireFreeName(change.name);
+      update.run(...toValues({ ...current, ...change }), id);
     },
     remove(id) {
       remove.run(id);
     },
     countOnImage: (digest) => Number(onImage.get(digest)?.['n'] ?? 0),
-    insertRun(run) {
-      insertRun.run(
-        run.workspaceId,
-        run.runId,
-        run.channelKey,
-        JSON.stringify(run.transport),
-        run.accelerator,
-        run.startedAt,
-      );
-    },
-    setRunProcess(runId, process) {
-      setProcess.run(process.pid, process.startTime, process.executable, runId);
-    },
-    runOf: (workspaceId) => optional(runOf.get(workspaceId), toRun),
-    removeRun(workspaceId) {
-      removeRun.run(workspaceId);
-    },
-    allRuns: () => allRuns.all().map((row) => toRun(row)),
+    addresses: () => new Set(addresses.all().map((row) => String(row['address']))),
   };
 }
 
-function optional<T>(row: Row | undefined, convert: (row: Row) => T): T | undefined {
-  return row === undefined ? undefined : convert(row);
+function toValues(record: WorkspaceRecord): Value[] {
+  return fields.map((field) => (columns[field][1] as (value: unknown) => Value)(record[field]));
 }
 
-function toWorkspace(row: Row): WorkspaceRecord {
-  return {
-    id: String(row['id']),
-    name: String(row['name']),
-    state: row['state'] as WorkspaceState,
-    imageName: String(row['image_name']),
-    imageDigest: String(row['image_digest']),
-    vcpus: Number(row['vcpus']),
-    memoryMb: Number(row['memory_mb']),
-    diskGb: Number(row['disk_gb']),
-    init: row['init'] as 'agent' | 'system',
-    ephemeral: Number(row['ephemeral']) === 1,
-    hostname: String(row['hostname']),
-    machineId: String(row['machine_id']),
-    generation: Number(row['generation']),
-    createdAt: String(row['created_at']),
-    uid: row['uid'] === null ? null : Number(row['uid']),
-    problem: row['problem'] as string | null,
-  };
+function toRecord(row: Row): WorkspaceRecord {
+  return Object.fromEntries(
+    fields.map((field) => [field, columns[field][2](row[columns[field][0]])]),
+  ) as unknown as WorkspaceRecord;
 }
 
-function toRun(row: Row): MachineRunRecord {
-  const base = {
-    workspaceId: String(row['workspace_id']),
-    runId: String(row['run_id']),
-    channelKey: String(row['channel_key']),
-    transport: JSON.parse(String(row['transport'])) as MachineRunRecord['transport'],
-    accelerator: row['accelerator'] as 'kvm' | 'tcg',
-    startedAt: String(row['started_at']),
-  };
-  if (row['pid'] === null) return base;
-  return {
-    ...base,
-    process: {
-      pid: Number(row['pid']),
-      startTime: String(row['start_time']),
-      executable: String(row['executable']),
-    },
-  };
+function same<T extends Value>(value: T): T {
+  return value;
+}
+
+function text(value: unknown): string | null {
+  return value === null ? null : String(value);
 }

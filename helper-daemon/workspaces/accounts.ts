@@ -2,8 +2,6 @@
  * Host accounts of machines. In system mode every workspace's QEMU runs as a uid of its own that owns
  * nothing but that workspace's disk and sockets; in user mode it runs as the user.
  */
-import { chown, readdir } from 'node:fs/promises';
-import path from 'node:path';
 import { CoppiceError } from '../../protocol/errors.ts';
 import type { Account } from '../system/users.ts';
 
@@ -25,13 +23,4 @@ export function freeAccount(taken: ReadonlySet<number>): Account {
 
 export function accountOf(uid: number | null): Account | undefined {
   return uid === null ? undefined : { uid, gid: uid };
-}
-
-/** Gives a directory and the files directly in it to an account. */
-export async function giveTo(account: Account | undefined, directory: string): Promise<void> {
-  if (account === undefined) return;
-  for (const name of await readdir(directory)) {
-    await chown(path.join(directory, name), account.uid, account.gid);
-  }
-  await chown(directory, account.uid, account.gid);
 }

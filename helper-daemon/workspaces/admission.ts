@@ -30,13 +30,14 @@ export async function requireMemory(wantedMb: number): Promise<void> {
 }
 
 /** @throws CoppiceError `no_space` */
-export async function requireDisk(directory: string): Promise<void> {
+export async function requireDisk(directory: string, extraBytes = 0): Promise<void> {
   const availableMb = Math.floor((await availableDiskBytes(directory)) / 1024 ** 2);
-  if (availableMb >= diskReserveMb) return;
+  const neededMb = diskReserveMb + Math.ceil(extraBytes / 1024 ** 2);
+  if (availableMb >= neededMb) return;
   throw new CoppiceError({
     code: 'no_space',
-    message: `Only ${String(availableMb)} MiB are free below ${directory}; a machine needs at least ${String(diskReserveMb)} MiB to write to.`,
+    message: `Only ${String(availableMb)} MiB are free below ${directory}; ${String(neededMb)} MiB are needed.`,
     next: 'Free some space, destroy machines you no longer need, or move COPPICE_HOME to a larger disk.',
-    details: { available_mb: availableMb },
+    details: { available_mb: availableMb, needed_mb: neededMb },
   });
 }

@@ -1,14 +1,19 @@
 /** From a stopped workspace to a machine that answers and knows who it is. */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { CoppiceError } from '../../protocol/errors.ts';
-import type { Machine, MachineEnd } from '../engine/machine.ts';
+import type { Machine, MachineEnd, MachineSpec } from '../engine/machine.ts';
 import type { GuestLink } from '../guest/guestLink.ts';
-import type { MachineRunRecord, WorkspaceRecord } from '../store/workspaceStore.ts';
+import type { MachineRunRecord } from '../store/runStore.ts';
+import type { WorkspaceRecord } from '../store/workspaceStore.ts';
 import { makeDirectory } from '../system/directory.ts';
 import { accountOf } from './accounts.ts';
-import { runDirectory, workspaceDirectories } from './directories.ts';
+import { runDirectory } from './directories.ts';
+import { headDisk } from './heads.ts';
+import { prefixLength } from './identity.ts';
 import type { LiveMachine } from './liveMachines.ts';
 import { handleMachineEnd } from './machineEnd.ts';
+import { requireCompatible, type LoadedMemory } from './memories.ts';
+import { bindingMismatch } from '../engine/memory/binding.ts';
 import type { WorkspaceServices } from './services.ts';
 
 export interface BootOptions {
@@ -16,79 +21,156 @@ export interface BootOptions {
   readonly progress: (message: string) => void;
 }
 
+export interface LaunchOptions extends BootOptions {
+  /** Continue from this memory instead of booting; the disk must have the content it was taken on. */
+  readonly from?: LoadedMemory;
+  /**
+   * What the guest must be told of its disk: that the file system may fill it, or first that it is larger than
+   * the one its memory knows.
+   */
+  readonly grow?: 'filesystem' | 'disk';
+  /**
+   * `self`: the guest is told who it is before anything runs in it. `looker`: only what keeps it from being
+   * mistaken for another; its files stay as they are. `nobody`: it is frozen before it is anybody.
+   */
+  readonly as: 'self' | 'looker' | 'nobody';
+}
+
 /**
- * Boots the workspace's machine. The caller holds the workspace's lock and a journal entry; when this
- * throws, no process and no run record is left.
- * @throws CoppiceError `boot_failed`, `boot_timeout`, `boot_assets_missing`, `cancelled`
+ * Starts the workspace's machine and waits until the guest answers as itself. The caller holds the
+ * workspace's lock and a journal entry; when this throws, no process and no run record is left.
+ * @throws CoppiceError `boot_failed`, `boot_timeout`, `boot_assets_missing`, `snapshot_incompatible`, `cancelled`
  */
 export async function bootMachine(
   services: WorkspaceServices,
   record: WorkspaceRecord,
-  options: BootOptions,
+  options: BootOptions & Partial<LaunchOptions>,
 ): Promise<LiveMachine> {
+  const launched = await launchMachine(services, record, {
+    as: 'self',
+    ...(options.from === undefined ? { grow: 'filesystem' } : {}),
+    ...options,
+  });
+  watch(services, launched);
+  return launched;
+}
+
+/** As bootMachine, but nobody follows the machine yet. */
+export async function launchMachine(
+  services: WorkspaceServices,
+  record: WorkspaceRecord,
+  options: LaunchOptions,
+): Promise<LiveMachine> {
+  const abandoned = new AbortController();
+  services.booting.set(record.id, abandoned);
+  const signal = AbortSignal.any([options.signal, abandoned.signal]);
+  let live: LiveMachine | undefined;
+  try {
+    live = await startMonitor(services, record, { ...options, signal });
+    await makeItself(services, record, live, { ...options, signal });
+    return live;
+  } catch (error) {
+    if (live !== undefined) await abandonMachine(services, live);
+    throw error;
+  } finally {
+    services.booting.delete(record.id);
+  }
+}
+
+/** Starts the process; with `paused` (and `from`) the guest stands still until `machine.resume`. */
+export async function startMonitor(
+  services: WorkspaceServices,
+  record: WorkspaceRecord,
+  options: LaunchOptions & { readonly paused?: boolean },
+): Promise<LiveMachine> {
+  const { from } = options;
   const assets = await services.bootAssets();
   const accelerator = await services.engine.accelerator();
   const run: MachineRunRecord = {
     workspaceId: record.id,
     runId: randomUUID(),
-    channelKey: randomBytes(32).toString('hex'),
+    channelKey: from?.channelKey ?? randomBytes(32).toString('hex'),
     transport: { kind: 'virtio-serial' },
     accelerator,
     startedAt: services.now().toISOString(),
   };
   const account = accountOf(record.uid);
   const runDir = runDirectory(services.paths, run.runId);
-  const abandoned = new AbortController();
-  const signal = AbortSignal.any([options.signal, abandoned.signal]);
-  let link: GuestLink | undefined;
-  services.store.insertRun(run);
-  services.booting.set(record.id, abandoned);
+  services.runs.insert(run);
   try {
-    throwIfCancelled(signal);
+    throwIfCancelled(options.signal);
     await makeDirectory(runDir, 0o700);
-    options.progress('Starting the machine');
-    const machine = await services.engine.launch(
-      {
-        workspaceId: record.id,
-        runId: run.runId,
-        runDir,
-        vcpus: record.vcpus,
-        memoryMb: record.memoryMb,
-        disk: services.storage.head(workspaceDirectories(services.paths, record.id).disks, 'head'),
-        kernel: assets.vmlinux,
-        initramfs: assets.initramfs,
-        kernelParameters: {
-          'coppice.key': run.channelKey,
-          'coppice.generation': String(record.generation),
-          'coppice.hostname': record.hostname,
-          'coppice.root': '/dev/vda',
-          ...(record.init === 'system' ? { 'coppice.init': 'system' } : {}),
-        },
-        accelerator,
-        transport: run.transport,
-        ...(account === undefined ? {} : { runAs: account }),
+    const spec: MachineSpec = {
+      workspaceId: record.id,
+      runId: run.runId,
+      runDir,
+      vcpus: record.vcpus,
+      memoryMb: record.memoryMb,
+      disk: await headDisk(services, record),
+      network: { mac: record.mac },
+      kernel: assets.vmlinux,
+      initramfs: assets.initramfs,
+      kernelParameters: {
+        'coppice.key': run.channelKey,
+        'coppice.generation': String(options.as === 'nobody' ? 0 : record.generation),
+        'coppice.hostname': options.as === 'nobody' ? 'coppice' : record.hostname,
+        'coppice.root': '/dev/vda',
+        ...(record.init === 'system' ? { 'coppice.init': 'system' } : {}),
       },
-      (identity) => services.store.setRunProcess(run.runId, identity),
+      accelerator,
+      transport: run.transport,
+      ...(account === undefined ? {} : { runAs: account }),
+      ...(from === undefined ? {} : { resumeFrom: from.image }),
+      ...(options.paused === true ? { paused: true } : {}),
+    };
+    if (from !== undefined) {
+      const binding = await services.engine.binding(spec);
+      requireCompatible(record.name, bindingMismatch(from.image.binding, binding));
+    }
+    options.progress(from === undefined ? 'Booting the machine' : 'Continuing from memory');
+    const machine = await services.engine.launch(spec, (identity) =>
+      services.runs.setProcess(run.runId, identity),
     );
-    options.progress('Waiting for the machine to boot');
-    link = services.openGuestLink({
+    const link = services.openGuestLink({
       machine,
       channelKey: run.channelKey,
-      generation: record.generation,
+      generation: options.as === 'nobody' ? 0 : record.generation,
     });
-    await waitForAgent(services, record, machine, link, signal);
-    await introduce(record, link);
-    const live: LiveMachine = { workspaceId: record.id, runId: run.runId, machine, link };
-    watch(services, live);
-    return live;
+    return { workspaceId: record.id, runId: run.runId, machine, link };
   } catch (error) {
-    link?.close();
     await services.engine.reap({ runId: run.runId, runDir });
-    services.store.removeRun(record.id);
+    services.runs.remove(record.id);
     throw error;
-  } finally {
-    services.booting.delete(record.id);
   }
+}
+
+/** Waits for the guest and gives it its identity. */
+export async function makeItself(
+  services: WorkspaceServices,
+  record: WorkspaceRecord,
+  { machine, link }: LiveMachine,
+  options: Pick<LaunchOptions, 'as' | 'grow' | 'progress' | 'signal'>,
+): Promise<void> {
+  await waitForAgent(services, record, machine, link, options.signal);
+  if (options.as !== 'nobody') await introduce(record, link, options.as);
+  if (options.grow === 'disk') await machine.growDisk(record.diskGb * 1024 ** 3);
+  if (options.grow === undefined) return;
+  const { system } = await link.clients();
+  await system.growRoot({});
+}
+
+/** Ends a machine that never became a workspace's. */
+export async function abandonMachine(
+  services: WorkspaceServices,
+  live: LiveMachine,
+): Promise<void> {
+  live.link.close();
+  await services.engine.reap({
+    runId: live.runId,
+    runDir: runDirectory(services.paths, live.runId),
+    identity: live.machine.identity,
+  });
+  services.runs.remove(live.workspaceId);
 }
 
 /** Puts a machine among the live ones and follows it to its end. */
@@ -97,17 +179,29 @@ export function watch(services: WorkspaceServices, live: LiveMachine): void {
   void live.machine.ended.then((end) => handleMachineEnd(services, live, end));
 }
 
-/** Tells the guest who it is; nothing may run in it before this has succeeded. */
-export async function introduce(record: WorkspaceRecord, link: GuestLink): Promise<void> {
+/**
+ * Tells the guest who it is; its workload is held until this has succeeded. A copy that cannot be told must
+ * not live: it would act under its parent's identity.
+ */
+export async function introduce(
+  record: WorkspaceRecord,
+  link: GuestLink,
+  as: 'self' | 'looker' = 'self',
+): Promise<void> {
   const { system } = await link.clients();
   await system.configure({
     generation: BigInt(record.generation),
-    hostname: record.hostname,
-    machineId: record.machineId,
     realtimeNs: BigInt(Date.now()) * 1_000_000n,
     entropy: randomBytes(64),
+    release: true,
+    ...(as === 'looker'
+      ? {}
+      : {
+          hostname: record.hostname,
+          machineId: record.machineId,
+          network: { mac: record.mac, address: record.address, prefixLength },
+        }),
   });
-  await system.growRoot({});
 }
 
 async function waitForAgent(

@@ -1,90 +1,98 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
+import { CoppiceError } from '../../protocol/errors.ts';
 import { limits } from '../../protocol/limits.ts';
-import { hostnameFor } from '../../protocol/names.ts';
 import type { ParsedInputOf } from '../../protocol/operations.ts';
 import type { WorkspaceRecord } from '../store/workspaceStore.ts';
-import { accountOf, freeAccount, giveTo } from './accounts.ts';
 import { requireDisk, requireMemory } from './admission.ts';
-import { bootMachine, type BootOptions } from './boot.ts';
-import {
-  makeWorkspaceDirectories,
-  removeWorkspaceDirectories,
-  workspaceDirectories,
-} from './directories.ts';
+import type { BootOptions } from './boot.ts';
+import { bringUp, expiry, type Draft } from './bringUp.ts';
+import type { Pool } from './pool.ts';
 import type { WorkspaceServices } from './services.ts';
-import { announce, changeState } from './view.ts';
+import type { MachineKind, Templates } from './templates.ts';
+
+export interface Created {
+  readonly record: WorkspaceRecord;
+  readonly fromPool: boolean;
+  readonly fromTemplate: boolean;
+}
 
 /**
- * Makes a workspace and boots it. When any step fails everything made so far is taken back.
+ * Makes a workspace and starts it: a machine that was kept ready, or one that continues from a template, or one
+ * that boots; whichever it is, it has what was asked for.
  * @throws CoppiceError see workspace_create in protocol/
  */
 export async function createWorkspace(
   services: WorkspaceServices,
+  ready: { readonly templates: Templates; readonly pool: Pool },
   input: ParsedInputOf<'workspace_create'>,
   options: BootOptions,
-): Promise<WorkspaceRecord> {
-  const { store, journal, paths } = services;
-  const memoryMb = input.memory_mb ?? limits.memoryMb.default;
+): Promise<Created> {
   const image = await services.images.require(input.base_image);
-  await Promise.all([requireMemory(memoryMb), requireDisk(paths.workspaces)]);
-
+  const kind: MachineKind = {
+    image,
+    vcpus: input.vcpus ?? limits.vcpus.default,
+    memoryMb: input.memory_mb ?? limits.memoryMb.default,
+    diskGb: input.disk_gb ?? limits.diskGb.default,
+  };
+  await Promise.all([requireMemory(kind.memoryMb), requireDisk(services.paths.workspaces)]);
   const id = randomUUID();
-  const name = input.name ?? `ws-${id.slice(0, 8)}`;
-  const request: WorkspaceRecord = {
-    id,
-    name,
-    state: 'creating',
+  const draft: Draft = {
+    role: 'user',
+    name: input.name ?? `ws-${id.slice(0, 8)}`,
     imageName: image.name,
     imageDigest: image.digest,
-    vcpus: input.vcpus ?? limits.vcpus.default,
-    memoryMb,
-    diskGb: input.disk_gb ?? limits.diskGb.default,
+    vcpus: kind.vcpus,
+    memoryMb: kind.memoryMb,
+    diskGb: kind.diskGb,
     init: input.init ?? 'agent',
+    storage: services.storages.default().name,
+    baseLayer: null,
     ephemeral: input.ephemeral ?? false,
-    hostname: hostnameFor(name, id),
-    machineId: randomBytes(16).toString('hex'),
-    generation: 1,
-    createdAt: services.now().toISOString(),
-    uid: null,
-    problem: null,
+    idleSuspendSecs: input.idle_suspend_secs ?? 0,
+    expiresAt: expiry(services, input.ttl_secs),
   };
-
-  return await services.locks.run(id, async () => {
-    const { record, entry } = services.transaction(() => {
-      const owned = withAccount(services, request);
-      store.insert(owned);
-      return { record: owned, entry: journal.begin('create', id) };
-    });
-    announce(services, id);
-    try {
-      options.progress('Preparing the disk');
-      await makeWorkspaceDirectories(paths, id);
-      await services.storage.createHead({
-        directory: workspaceDirectories(paths, id).disks,
-        id: 'head',
-        base: { path: image.path, format: 'qcow2', virtualBytes: image.virtualBytes },
-        sizeBytes: record.diskGb * 1024 ** 3,
-      });
-      await giveTo(accountOf(record.uid), workspaceDirectories(paths, id).disks);
-      await bootMachine(services, record, options);
-      return services.transaction(() => {
-        journal.end(entry);
-        return changeState(services, id, { state: 'running' });
-      });
-    } catch (error) {
-      await removeWorkspaceDirectories(paths, id);
-      services.transaction(() => {
-        store.remove(id);
-        journal.end(entry);
-      });
-      services.publish({ type: 'workspace_removed', workspace_id: id, name });
-      throw error;
-    }
-  });
+  // The image's own init is somebody from its first moment on: it boots.
+  if (draft.init === 'agent') {
+    const pooled = await ready.pool.claim(kind, draft, options);
+    if (pooled !== undefined) return { record: pooled, fromPool: true, fromTemplate: true };
+    const continued = await fromTemplate(services, ready.templates, kind, draft, id, options);
+    if (continued !== undefined) return { record: continued, fromPool: false, fromTemplate: true };
+  }
+  options.progress('Preparing the disk');
+  const record = await bringUp(services, draft, options, id);
+  if (draft.init === 'agent') ready.templates.wanted(kind);
+  return { record, fromPool: false, fromTemplate: false };
 }
 
-function withAccount(services: WorkspaceServices, request: WorkspaceRecord): WorkspaceRecord {
-  if (services.paths.mode === 'user') return request;
-  const taken = new Set(services.store.all().map((record) => record.uid ?? -1));
-  return { ...request, uid: freeAccount(taken).uid };
+async function fromTemplate(
+  services: WorkspaceServices,
+  templates: Templates,
+  kind: MachineKind,
+  draft: Draft,
+  id: string,
+  options: BootOptions,
+): Promise<WorkspaceRecord | undefined> {
+  const template = await templates.find(kind);
+  if (template === undefined) return undefined;
+  try {
+    return await services.memories.use(template.memoryId, (from) =>
+      bringUp(
+        services,
+        { ...draft, storage: templates.storageOf(template), baseLayer: template.layerId },
+        { ...options, from, ...(kind.diskGb > template.diskGb ? { grow: 'disk' } : {}) },
+        id,
+      ),
+    );
+  } catch (error) {
+    if (options.signal.aborted || isCallersFault(error)) throw error;
+    // Whatever is wrong with it, booting does not need it.
+    services.log.warn({ template: template.id, err: error }, 'template not usable, booting instead');
+    await templates.drop(template.id);
+    return undefined;
+  }
+}
+
+function isCallersFault(error: unknown): boolean {
+  const codes = ['name_taken', 'no_memory', 'no_space', 'cancelled', 'limit_exceeded'];
+  return error instanceof CoppiceError && codes.includes(error.code);
 }

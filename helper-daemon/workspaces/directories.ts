@@ -2,14 +2,13 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { RunRecord } from '../engine/machine.ts';
-import type { MachineRunRecord } from '../store/workspaceStore.ts';
+import type { MachineRunRecord } from '../store/runStore.ts';
 import { makeDirectory } from '../system/directory.ts';
 import { directoryMode, type HostPaths } from '../system/paths.ts';
 
 export interface WorkspaceDirectories {
-  /** Disk layers and what is kept of the console. */
+  /** What is kept of the console. */
   readonly state: string;
-  readonly disks: string;
   readonly consoleLog: string;
   readonly stderrLog: string;
 }
@@ -18,7 +17,6 @@ export function workspaceDirectories(paths: HostPaths, id: string): WorkspaceDir
   const state = path.join(paths.workspaces, id);
   return {
     state,
-    disks: path.join(state, 'disks'),
     consoleLog: path.join(state, 'console.log'),
     stderrLog: path.join(state, 'stderr.log'),
   };
@@ -40,9 +38,7 @@ export function runReference(paths: HostPaths, run: MachineRunRecord): RunRecord
 }
 
 export async function makeWorkspaceDirectories(paths: HostPaths, id: string): Promise<void> {
-  const { state, disks } = workspaceDirectories(paths, id);
-  await makeDirectory(state, directoryMode(paths.mode));
-  await makeDirectory(disks, 0o700);
+  await makeDirectory(workspaceDirectories(paths, id).state, directoryMode(paths.mode));
 }
 
 export async function removeWorkspaceDirectories(paths: HostPaths, id: string): Promise<void> {

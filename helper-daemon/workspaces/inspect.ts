@@ -1,7 +1,8 @@
 /** Looking at a workspace: facts, load, logs. */
 import { limits } from '../../protocol/limits.ts';
 import type { OutputOf, ParsedInputOf } from '../../protocol/operations.ts';
-import { readKeptLogs, workspaceDirectories } from './directories.ts';
+import { readKeptLogs } from './directories.ts';
+import type { WorkspaceRecord } from '../store/workspaceStore.ts';
 import { resolveWorkspace } from './resolve.ts';
 import type { WorkspaceServices } from './services.ts';
 import { summarize } from './view.ts';
@@ -14,9 +15,8 @@ export async function describeWorkspace(
   reference: string,
 ): Promise<OutputOf<'workspace_info'>> {
   const record = resolveWorkspace(services.store, reference);
-  const run = services.store.runOf(record.id);
+  const run = services.runs.of(record.id);
   const live = services.machines.get(record.id);
-  const disk = services.storage.head(workspaceDirectories(services.paths, record.id).disks, 'head');
   const guest =
     live === undefined || record.state !== 'running'
       ? undefined
@@ -25,7 +25,7 @@ export async function describeWorkspace(
           .then(({ system }) => system.getInfo({}, { timeoutMs: guestPatienceMs }))
           .catch(() => undefined);
   return {
-    ...summarize(record),
+    ...summarize(services, record),
     hostname: record.hostname,
     init: record.init,
     image_digest: record.imageDigest,
@@ -34,7 +34,11 @@ export async function describeWorkspace(
     pid: run?.process?.pid ?? null,
     generation: record.generation,
     uptime_ms: guest === undefined ? null : Number(guest.uptimeMs),
-    disk_used_bytes: await services.storage.usedBytes(disk).catch(() => 0),
+    network: { mac: record.mac, address: record.address },
+    storage: record.storage,
+    idle_suspend_secs: record.idleSuspendSecs,
+    snapshots: services.tree.countSnapshots(record.id),
+    disk_used_bytes: await headBytes(services, record).catch(() => 0),
     disk_volsize_bytes: record.diskGb * 1024 ** 3,
     guest:
       guest === undefined
@@ -49,18 +53,24 @@ export async function describeWorkspace(
   };
 }
 
+export async function headBytes(
+  services: WorkspaceServices,
+  record: WorkspaceRecord,
+): Promise<number> {
+  return await services.storages.named(record.storage).usedBytes(record.head);
+}
+
 export async function workspaceLoad(
   services: WorkspaceServices,
   reference: string,
 ): Promise<OutputOf<'workspace_stats'>> {
   const record = resolveWorkspace(services.store, reference);
   const live = services.machines.require(record);
-  const disk = services.storage.head(workspaceDirectories(services.paths, record.id).disks, 'head');
   const { system } = await live.link.clients();
   const [guest, host, diskBytes] = await Promise.all([
     system.getStats({}),
     live.machine.usage(),
-    services.storage.usedBytes(disk),
+    headBytes(services, record),
   ]);
   return {
     workspace_id: record.id,
@@ -76,6 +86,8 @@ export async function workspaceLoad(
     disk_available_bytes: Number(guest.diskAvailableBytes),
     agent_rss_bytes: Number(guest.agentRssBytes),
     host_rss_bytes: host.rssBytes,
+    host_private_bytes: host.privateBytes,
+    host_proportional_bytes: host.proportionalBytes,
     host_cpu_ms: host.cpuMs,
     host_disk_bytes: diskBytes,
   };

@@ -39,12 +39,15 @@ export function liveMachines(): LiveMachines {
         message: `Workspace ${record.name} is not running (state: ${record.state}).${
           record.problem === null ? '' : ` ${record.problem}`
         }`,
-        next:
-          record.state === 'stopped'
-            ? `Start it with coppice start ${record.name}.`
-            : 'Wait until it has settled, then try again.',
+        next: adviceFor(record),
         details: { state: record.state },
       });
     },
   };
+}
+
+function adviceFor({ name, state }: WorkspaceRecord): string {
+  if (state === 'stopped') return `Start it with coppice start ${name}.`;
+  if (state === 'paused' || state === 'suspended') return `Let it go on: coppice resume ${name}.`;
+  return 'Wait until it has settled, then try again.';
 }

@@ -41,5 +41,5 @@ export async function releaseMachine(
     runDir: runDirectory(services.paths, live.runId),
     identity: live.machine.identity,
   });
-  services.store.removeRun(live.workspaceId);
+  services.runs.remove(live.workspaceId);
 }

@@ -8,68 +8,105 @@ import { isUuid } from '../../protocol/names.ts';
 import type { Machine } from '../engine/machine.ts';
 import type { GuestLink } from '../guest/guestLink.ts';
 import type { JournalEntry } from '../store/journal.ts';
-import type { MachineRunRecord, WorkspaceRecord } from '../store/workspaceStore.ts';
+import type { MachineRunRecord } from '../store/runStore.ts';
+import type { WorkspaceRecord } from '../store/workspaceStore.ts';
 import { introduce, watch } from './boot.ts';
 import { removeEverything } from './destroy.ts';
 import { runDirectory, runReference } from './directories.ts';
+import { settleFreeze } from './recoverFreeze.ts';
+import { settleMerge, collect } from './layerCare.ts';
+import { memoryDirectory } from './memories.ts';
 import type { WorkspaceServices } from './services.ts';
 import { changeState } from './view.ts';
 
 /** A monitor that does not answer may only be slow on a busy host. */
 const adoptionAttempts = 3;
+/** A guest that has to be let go on should answer within this. */
+const releaseMs = 10_000;
 
 export async function recover(services: WorkspaceServices): Promise<void> {
-  const interrupted = new Map<string, JournalEntry>();
-  for (const entry of services.journal.open()) interrupted.set(entry.subject, entry);
+  const interrupted = new Map<string, JournalEntry[]>();
+  for (const entry of services.journal.open()) {
+    interrupted.set(entry.subject, [...(interrupted.get(entry.subject) ?? []), entry]);
+  }
   await Promise.all(
-    services.store.all().map((record) => recoverWorkspace(services, record, interrupted)),
+    services.store.all().map(async (record) => {
+      const entries = interrupted.get(record.id) ?? [];
+      interrupted.delete(record.id);
+      await services.locks.run(record.id, () => recoverWorkspace(services, record, entries));
+    }),
   );
-  for (const entry of interrupted.values()) services.journal.end(entry.id);
+  for (const entry of [...interrupted.values()].flat()) {
+    if (entry.kind === 'fold') {
+      await settleMerge(services, entry.subject, entry.detail['parent'] || null);
+    }
+    services.journal.end(entry.id);
+  }
+  await collect(services);
   await removeStrangers(services);
 }
 
 async function recoverWorkspace(
   services: WorkspaceServices,
   record: WorkspaceRecord,
-  interrupted: Map<string, JournalEntry>,
+  entries: readonly JournalEntry[],
 ): Promise<void> {
-  const entry = interrupted.get(record.id);
-  interrupted.delete(record.id);
-  await services.locks.run(record.id, async () => {
-    // Nobody was told that a create had succeeded, and an ephemeral machine's owner has lost its
-    // connection: neither is wanted any more.
-    if (entry?.kind === 'create' || entry?.kind === 'destroy' || record.ephemeral) {
-      const id = entry?.id ?? services.journal.begin('destroy', record.id);
-      services.log.info({ workspace: record.id, after: entry?.kind ?? 'ephemeral' }, 'removing');
-      await removeEverything(services, record, id);
-      return;
-    }
-    const run = services.store.runOf(record.id);
-    const running =
-      run !== undefined && entry?.kind !== 'stop' && (await takeOver(services, record, run));
-    if (!running) await settleAsStopped(services, record, run, entry);
-    if (entry !== undefined) services.journal.end(entry.id);
-  });
+  const began = (kind: JournalEntry['kind']): JournalEntry | undefined =>
+    entries.find((entry) => entry.kind === kind);
+  // Nobody was told that a create had succeeded, an ephemeral machine's owner has lost its connection, and what
+  // the daemon made for itself is made anew: none is wanted any more.
+  const unwanted = began('create') ?? began('destroy') ?? began('import');
+  if (unwanted !== undefined || record.ephemeral || record.role !== 'user') {
+    const id = unwanted?.id ?? services.journal.begin('destroy', record.id);
+    services.log.info({ workspace: record.id, after: unwanted?.kind ?? record.role }, 'removing');
+    await removeEverything(services, record, id);
+  } else {
+    await continueWorkspace(services, record, entries);
+  }
+  for (const entry of entries) services.journal.end(entry.id);
 }
 
-/** True when the workspace's machine is alive and belongs to this daemon again. */
+async function continueWorkspace(
+  services: WorkspaceServices,
+  record: WorkspaceRecord,
+  entries: readonly JournalEntry[],
+): Promise<void> {
+  const run = services.runs.of(record.id);
+  const ending = record.state === 'stopping' || entries.some(({ kind }) => kind === 'stop');
+  // A suspended workspace is its memory file: a machine beside it has not run yet, or not ended yet.
+  const wanted = run !== undefined && !ending && record.state !== 'suspended';
+  const machine = wanted ? await adoptPatiently(services, record, run) : undefined;
+  const freeze = entries.find(({ kind }) => kind === 'freeze');
+  if (freeze !== undefined) await settleFreeze(services, record, freeze.detail, machine);
+  if (machine !== undefined && run !== undefined) {
+    await takeOver(services, record, run, machine, entries);
+    return;
+  }
+  if (run !== undefined) {
+    await services.engine.reap(runReference(services.paths, run));
+    services.runs.remove(record.id);
+  }
+  if (record.state !== 'suspended') settleAsStopped(services, record, ending);
+}
+
 async function takeOver(
   services: WorkspaceServices,
   record: WorkspaceRecord,
   run: MachineRunRecord,
-): Promise<boolean> {
-  const machine = await adoptPatiently(services, record, run);
-  if (machine === undefined) return false;
+  machine: Machine,
+  entries: readonly JournalEntry[],
+): Promise<void> {
   const link = services.openGuestLink({
     machine,
     channelKey: run.channelKey,
     generation: record.generation,
   });
   watch(services, { workspaceId: record.id, runId: run.runId, machine, link });
+  const paused = record.state === 'paused' && !entries.some(({ kind }) => kind === 'resume');
   if (record.state === 'starting') await introduceOrGiveUp(services, record, machine, link);
-  changeState(services, record.id, { state: 'running' });
+  else if (!paused && entries.length > 0) await letGoOn(services, record, machine, link);
+  changeState(services, record.id, { state: paused ? 'paused' : 'running' });
   services.log.info({ workspace: record.id, pid: machine.identity.pid }, 'machine taken over');
-  return true;
 }
 
 /** Undefined when it is gone, or lives but cannot be controlled any more. */
@@ -80,7 +117,10 @@ async function adoptPatiently(
 ): Promise<Machine | undefined> {
   for (let attempt = 1; attempt <= adoptionAttempts; attempt += 1) {
     try {
-      return await services.engine.adopt(runReference(services.paths, run));
+      return await services.engine.adopt({
+        ...runReference(services.paths, run),
+        paused: record.state === 'paused',
+      });
     } catch (error) {
       services.log.warn({ workspace: record.id, attempt, err: error }, 'machine not taken over');
     }
@@ -104,32 +144,45 @@ async function introduceOrGiveUp(
   }
 }
 
-async function settleAsStopped(
+/** The daemon died while it had brought the guest to rest. */
+async function letGoOn(
   services: WorkspaceServices,
   record: WorkspaceRecord,
-  run: MachineRunRecord | undefined,
-  entry: JournalEntry | undefined,
+  machine: Machine,
+  link: GuestLink,
 ): Promise<void> {
-  if (run !== undefined) {
-    await services.engine.reap(runReference(services.paths, run));
-    services.store.removeRun(record.id);
+  try {
+    await machine.resume();
+    await link.connect(AbortSignal.timeout(releaseMs));
+    const { system } = await link.clients();
+    await system.thaw({});
+    await system.release({});
+  } catch (error) {
+    services.log.warn({ workspace: record.id, err: error }, 'guest not released');
   }
-  const wasUp = record.state === 'running' || record.state === 'starting';
+}
+
+function settleAsStopped(
+  services: WorkspaceServices,
+  record: WorkspaceRecord,
+  ending: boolean,
+): void {
+  const wasUp = ['running', 'starting', 'paused'].includes(record.state);
   const problem =
-    wasUp && entry?.kind !== 'stop'
+    wasUp && !ending
       ? 'Its machine was gone or could not be reached when the daemon started (the host may have been restarted).'
       : record.problem;
   changeState(services, record.id, { state: 'stopped', problem });
 }
 
 /**
- * Removes directories of ours that no row owns. Only names we give (ids) inside directories that are
- * ours alone are touched.
+ * Removes directories, disks and memory files of ours that no row owns. Only names we give (ids) inside
+ * directories that are ours alone are touched.
  */
 async function removeStrangers(services: WorkspaceServices): Promise<void> {
   const { paths, store } = services;
   const known = new Set(store.all().map((record) => record.id));
-  const runs = new Set(store.allRuns().map((run) => run.runId));
+  const runs = new Set(services.runs.all().map((run) => run.runId));
   for (const name of await namesIn(paths.workspaces)) {
     if (isUuid(name) && !known.has(name)) {
       services.log.warn({ workspace: name }, 'removing a directory without a workspace');
@@ -144,6 +197,54 @@ async function removeStrangers(services: WorkspaceServices): Promise<void> {
       runDir: runDirectory(paths, name),
     });
   }
+  await removeUnownedStorage(services);
+}
+
+/** Heads, layers and memory files without a row and without a mutation that is about to write one. */
+export async function removeUnownedStorage(services: WorkspaceServices): Promise<string[]> {
+  const removed: string[] = [];
+  for (const { storage, locator } of await unownedDisks(services)) {
+    services.log.warn({ locator }, 'removing a disk that nobody owns');
+    await services.storages.named(storage).discard(locator);
+    removed.push(locator);
+  }
+  for (const file of await unownedMemories(services)) {
+    services.log.warn({ file }, 'removing memory that nobody owns');
+    await rm(file, { force: true });
+    removed.push(file);
+  }
+  return removed;
+}
+
+export async function unownedDisks(
+  services: WorkspaceServices,
+): Promise<{ storage: WorkspaceRecord['storage']; locator: string }[]> {
+  const unowned: { storage: WorkspaceRecord['storage']; locator: string }[] = [];
+  for (const storage of services.storages.inUse()) {
+    // Looked at before the rows: whatever appears meanwhile is not in it.
+    const there = await storage.all();
+    const owned = new Set<string>();
+    for (const record of services.store.all()) owned.add(record.head);
+    for (const layer of services.tree.layers()) owned.add(layer.locator);
+    const busy = services.journal
+      .open()
+      .flatMap(({ detail, subject }) => [subject, ...Object.values(detail)]);
+    for (const locator of there) {
+      if (owned.has(locator) || busy.some((id) => id !== '' && locator.includes(id))) continue;
+      unowned.push({ storage: storage.name, locator });
+    }
+  }
+  return unowned;
+}
+
+export async function unownedMemories(services: WorkspaceServices): Promise<string[]> {
+  const directory = memoryDirectory(services.paths);
+  const there = await namesIn(directory);
+  const owned = new Set(services.tree.memories().map(({ id }) => id));
+  const busy = services.journal.open().length > 0;
+  return there
+    .filter((name) => !busy && !owned.has(name.slice(0, 36)))
+    .map((name) => path.join(directory, name));
 }
 
 async function namesIn(directory: string): Promise<string[]> {

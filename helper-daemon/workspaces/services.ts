@@ -1,29 +1,54 @@
 /** Everything the workspace logic works with; put together once by the daemon. */
 import type { CoppiceEvent } from '../../protocol/events.ts';
+import type { OutputOf, ParsedInputOf } from '../../protocol/operations.ts';
 import type { Engine } from '../engine/machine.ts';
 import type { openGuestLink } from '../guest/guestLink.ts';
 import type { ImageCatalogue } from '../images/catalogue.ts';
 import type { BootAssets } from '../images/bootAssets.ts';
-import type { StorageBackend } from '../storage/backend.ts';
+import type { StorageBackend, StorageName } from '../storage/backend.ts';
 import type { Journal } from '../store/journal.ts';
+import type { RunStore } from '../store/runStore.ts';
+import type { SettingStore, TemplateStore } from '../store/templateStore.ts';
+import type { TreeStore } from '../store/treeStore.ts';
 import type { WorkspaceStore } from '../store/workspaceStore.ts';
 import type { Log } from '../system/log.ts';
 import type { HostPaths } from '../system/paths.ts';
+import type { Activity } from './activity.ts';
 import type { KeyedLock } from './keyedLock.ts';
 import type { LiveMachines } from './liveMachines.ts';
+import type { Memories } from './memories.ts';
+
+export interface Storages {
+  /** Where new workspaces go. */
+  readonly default: () => StorageBackend;
+  /** @throws CoppiceError `prerequisite_missing` when that storage cannot be used any more */
+  readonly named: (name: StorageName) => StorageBackend;
+  readonly inUse: () => readonly StorageBackend[];
+  /** Chooses where new workspaces go; those there are keep theirs. */
+  readonly init: (
+    input: ParsedInputOf<'storage_init'>,
+    progress: (message: string) => void,
+  ) => Promise<OutputOf<'storage_init'>>;
+}
 
 export interface WorkspaceServices {
   readonly paths: HostPaths;
   readonly store: WorkspaceStore;
+  readonly runs: RunStore;
+  readonly tree: TreeStore;
+  readonly templates: TemplateStore;
+  readonly settings: SettingStore;
   readonly journal: Journal;
   /** Runs store changes that must be published together. */
   readonly transaction: <T>(work: () => T) => T;
-  readonly storage: StorageBackend;
+  readonly storages: Storages;
   readonly images: ImageCatalogue;
   readonly bootAssets: () => Promise<BootAssets>;
   readonly engine: Engine;
   readonly openGuestLink: typeof openGuestLink;
   readonly machines: LiveMachines;
+  readonly memories: Memories;
+  readonly activity: Activity;
   /** Boots under way, so that a destroy need not wait for them. */
   readonly booting: Map<string, AbortController>;
   /** One mutation of a workspace at a time, keyed by its id. */

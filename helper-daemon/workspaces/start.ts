@@ -2,6 +2,8 @@ import { CoppiceError } from '../../protocol/errors.ts';
 import type { WorkspaceRecord } from '../store/workspaceStore.ts';
 import { requireDisk, requireMemory } from './admission.ts';
 import { bootMachine, type BootOptions } from './boot.ts';
+import { usableBase } from './heads.ts';
+import { resumeSuspended } from './suspend.ts';
 import { resolveWorkspace } from './resolve.ts';
 import type { WorkspaceServices } from './services.ts';
 import { changeState } from './view.ts';
@@ -16,6 +18,7 @@ export async function startWorkspace(
   return await services.locks.run(id, async () => {
     const record = resolveWorkspace(services.store, id);
     if (record.state === 'running') return record;
+    if (record.state === 'suspended') return await resumeSuspended(services, record, options);
     if (record.state !== 'stopped') {
       throw new CoppiceError({
         code: 'wrong_state',
@@ -24,7 +27,7 @@ export async function startWorkspace(
         details: { state: record.state },
       });
     }
-    await services.images.requireDigest(record.imageName, record.imageDigest);
+    await usableBase(services, record, record.baseLayer);
     await Promise.all([requireMemory(record.memoryMb), requireDisk(services.paths.workspaces)]);
     const entry = services.journal.begin('start', id);
     const starting = changeState(services, id, {

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { CoppiceError } from '../../protocol/errors.ts';
 import type { MachineEnd } from '../engine/machine.ts';
 import type { WorkspaceRecord } from '../store/workspaceStore.ts';
+import { collect } from './layerCare.ts';
 import type { LiveMachine } from './liveMachines.ts';
 import { releaseMachine } from './machineEnd.ts';
 import { resolveWorkspace } from './resolve.ts';
@@ -23,6 +24,7 @@ export async function stopWorkspace(
   return await services.locks.run(id, async () => {
     const record = resolveWorkspace(services.store, id);
     if (record.state === 'stopped') return record;
+    if (record.state === 'suspended') return await giveUpMemory(services, record);
     const live = services.machines.get(id);
     if (live === undefined) {
       throw new CoppiceError({
@@ -43,10 +45,22 @@ export async function stopWorkspace(
   });
 }
 
+/** Its disk stays, as after a power cut. */
+async function giveUpMemory(
+  services: WorkspaceServices,
+  record: WorkspaceRecord,
+): Promise<WorkspaceRecord> {
+  const stopped = changeState(services, record.id, { state: 'stopped', memoryId: null });
+  await collect(services);
+  return stopped;
+}
+
 /** Ends a machine, gently unless `force`; it is gone when this returns. */
 async function endMachine(live: LiveMachine, force: boolean): Promise<MachineEnd> {
   const gone = live.machine.ended;
   if (!force) {
+    // A paused guest cannot shut down.
+    await live.machine.resume();
     const asked = await askToShutDown(live);
     if (asked) await Promise.race([gone, delay(shutdownMs, undefined, { ref: false })]);
   }

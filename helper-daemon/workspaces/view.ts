@@ -1,9 +1,10 @@
 /** A workspace as clients see it. */
 import type { WorkspaceSummary } from '../../protocol/operations/workspaceModel.ts';
-import type { WorkspaceRecord } from '../store/workspaceStore.ts';
+import type { WorkspaceChange, WorkspaceRecord } from '../store/workspaceStore.ts';
 import type { WorkspaceServices } from './services.ts';
 
-export function summarize(record: WorkspaceRecord): WorkspaceSummary {
+export function summarize(services: WorkspaceServices, record: WorkspaceRecord): WorkspaceSummary {
+  const snapshot = record.snapshotId === null ? undefined : services.tree.snapshot(record.snapshotId);
   return {
     workspace_id: record.id,
     name: record.name,
@@ -17,6 +18,9 @@ export function summarize(record: WorkspaceRecord): WorkspaceSummary {
     },
     created_at: record.createdAt,
     ephemeral: record.ephemeral,
+    snapshot: snapshot?.name ?? null,
+    forked_from: record.forkedFrom,
+    expires_at: record.expiresAt,
     problem: record.problem,
   };
 }
@@ -25,7 +29,7 @@ export function summarize(record: WorkspaceRecord): WorkspaceSummary {
 export function changeState(
   services: WorkspaceServices,
   id: string,
-  change: Partial<Pick<WorkspaceRecord, 'state' | 'problem' | 'generation'>>,
+  change: WorkspaceChange,
 ): WorkspaceRecord {
   services.store.update(id, change);
   return announce(services, id);
@@ -34,6 +38,8 @@ export function changeState(
 export function announce(services: WorkspaceServices, id: string): WorkspaceRecord {
   const record = services.store.byId(id);
   if (record === undefined) throw new Error(`workspace ${id} has no row`);
-  services.publish({ type: 'workspace_changed', workspace: summarize(record) });
+  if (record.role === 'user') {
+    services.publish({ type: 'workspace_changed', workspace: summarize(services, record) });
+  }
   return record;
 }

@@ -28,6 +28,8 @@ export const poolStatus = z.object({
   template_list: z.array(templateInfo),
 });
 
+export type PoolStatus = z.infer<typeof poolStatus>;
+
 export const poolStatusOperation = defineOperation({
   name: 'pool_status',
   summary: 'Show templates and machines that are kept ready',

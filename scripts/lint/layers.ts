@@ -71,6 +71,7 @@ export const layers: Readonly<Record<string, Layer>> = {
       'helper-daemon/engine',
       'helper-daemon/storage',
       'helper-daemon/guest',
+      'helper-daemon/images',
       'helper-daemon/store',
     ],
   },

@@ -1,5 +1,6 @@
 /** One workspace in the tree. */
 import * as vscode from 'vscode';
+import type { ForkedFrom } from '../../../protocol/operations/snapshotModel.ts';
 import type {
   WorkspaceState,
   WorkspaceSummary,
@@ -24,20 +25,21 @@ const stateIcons: Readonly<Record<WorkspaceState, readonly [icon: string, colour
   creating: ['loading~spin'],
   starting: ['loading~spin'],
   running: ['vm-running', 'charts.green'],
+  paused: ['debug-pause', 'charts.blue'],
   stopping: ['loading~spin'],
   stopped: ['vm-outline', 'disabledForeground'],
-  suspended: ['debug-pause', 'charts.yellow'],
+  suspended: ['archive', 'charts.yellow'],
   destroying: ['loading~spin', 'disabledForeground'],
 };
 
 /** States a row names; running and stopped are plain from the icon. */
-const spelledOut: ReadonlySet<WorkspaceState> = new Set([
+const onTheWay: ReadonlySet<WorkspaceState> = new Set([
   'creating',
   'starting',
   'stopping',
-  'suspended',
   'destroying',
 ]);
+const atRest: ReadonlySet<WorkspaceState> = new Set(['paused', 'suspended']);
 
 export function workspaceItem(node: WorkspaceNode, workspace: WorkspaceSummary): vscode.TreeItem {
   const item = new vscode.TreeItem(workspace.name, vscode.TreeItemCollapsibleState.None);
@@ -56,7 +58,8 @@ function describe(workspace: WorkspaceSummary): string {
   const { vcpus, memory_mb } = workspace.resources;
   const facts = [workspace.base_image, `${vcpus} CPU`, memoryText(memory_mb)];
   if (workspace.problem !== null) facts.unshift('problem');
-  else if (spelledOut.has(workspace.state)) facts.unshift(`${workspace.state}…`);
+  else if (atRest.has(workspace.state)) facts.unshift(workspace.state);
+  else if (onTheWay.has(workspace.state)) facts.unshift(`${workspace.state}…`);
   return facts.join(' · ');
 }
 
@@ -94,7 +97,12 @@ function tooltipOf(workspace: WorkspaceSummary): vscode.MarkdownString {
     ['Image', workspace.base_image],
     ['Size', `${vcpus} CPU, ${memoryText(memory_mb)} memory, ${disk_gb} GB disk`],
     ...(workspace.ip === null ? [] : [['Address', workspace.ip]]),
+    ...(workspace.snapshot === null ? [] : [['Snapshot', workspace.snapshot]]),
+    ...(workspace.forked_from === null ? [] : [['Fork of', originText(workspace.forked_from)]]),
     ['Created', new Date(workspace.created_at).toLocaleString()],
+    ...(workspace.expires_at === null
+      ? []
+      : [['Expires', new Date(workspace.expires_at).toLocaleString()]]),
     ...(workspace.ephemeral ? [['Lives', 'until the client that made it goes away']] : []),
   ];
   text.appendMarkdown('| | |\n|---|---|\n');
@@ -102,6 +110,10 @@ function tooltipOf(workspace: WorkspaceSummary): vscode.MarkdownString {
     text.appendMarkdown(`| ${label} | ${escape(value)} |\n`);
   }
   return text;
+}
+
+function originText({ source_workspace_name, snapshot_name }: ForkedFrom): string {
+  return `${source_workspace_name} at ${snapshot_name}`;
 }
 
 /** Names and problems come from outside and must not become links or markup. */

@@ -15,4 +15,5 @@ mod system_init;
 pub use cmdline::{parse_key, Cmdline};
 pub use control_groups::PROCESSES;
 pub use early::start as start_init;
+pub use init::reset;
 pub use system_init::end as end_system_init;

@@ -7,13 +7,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use bytes::Bytes;
 use ignore::WalkBuilder;
 
 use super::globs::overrides;
 use super::path::absolute;
 use super::pax::{write_header, Entry, Kind, BLOCK};
-use super::produce::{produce_framed, Sink};
+use super::produce::{produce, Sink};
 use crate::gen::{ArchiveRequest, ArchiveResponse};
 use crate::grpc::{field_prefix, Bulk, Outgoing, Status, BULK_BYTES};
 
@@ -22,10 +21,10 @@ pub async fn archive(
     outgoing: Outgoing<ArchiveResponse>,
 ) -> Result<(), Status> {
     let path = absolute(&request.path)?;
-    produce_framed(&outgoing, move |sink| run(&path, &request.exclude, sink)).await
+    produce(&outgoing, move |sink| run(&path, &request.exclude, sink)).await
 }
 
-fn run(root: &Path, exclude: &[String], sink: &Sink<Bytes>) -> Result<(), Status> {
+fn run(root: &Path, exclude: &[String], sink: &Sink<ArchiveResponse>) -> Result<(), Status> {
     let failed = |error| failed(root, &error);
     let metadata = fs::symlink_metadata(root).map_err(failed)?;
     let mut writer = Writer::new(sink);
@@ -61,7 +60,7 @@ fn run(root: &Path, exclude: &[String], sink: &Sink<Bytes>) -> Result<(), Status
 
 /// Collects headers and file content into chunks; the content is read straight into them.
 struct Writer<'a> {
-    sink: &'a Sink<Bytes>,
+    sink: &'a Sink<ArchiveResponse>,
     bulk: Bulk,
     /// Headers and small files that wait for a chunk to be full.
     small: Vec<u8>,
@@ -70,7 +69,7 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(sink: &'a Sink<Bytes>) -> Writer<'a> {
+    fn new(sink: &'a Sink<ArchiveResponse>) -> Writer<'a> {
         Writer {
             sink,
             bulk: Bulk::default(),
@@ -152,7 +151,7 @@ impl<'a> Writer<'a> {
             let mut prefix = Vec::with_capacity(8);
             field_prefix(1, chunk.len(), &mut prefix);
             self.sink
-                .put(chunk.frame(&prefix))
+                .put_framed(chunk.frame(&prefix))
                 .map_err(ContentError::Gone)?;
         }
         Ok(size - left)
@@ -204,7 +203,7 @@ impl<'a> Writer<'a> {
         let Some(filled) = filled else { return Ok(()) };
         let mut prefix = Vec::with_capacity(8);
         field_prefix(1, filled.len(), &mut prefix);
-        self.sink.put(filled.frame(&prefix))
+        self.sink.put_framed(filled.frame(&prefix))
     }
 }
 

@@ -12,7 +12,7 @@ pub mod system_service_client {
     use tonic::codegen::http::Uri;
     use tonic::codegen::*;
     /// ---------------------------------------------------------------------------------------------
-    /// System: identity, clock, entropy, load, shutdown.
+    /// System: identity, clock, entropy, holding the workload, load, shutdown.
     #[derive(Debug, Clone)]
     pub struct SystemServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -118,7 +118,9 @@ pub mod system_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Gives the machine its identity. Everything in one request is applied, or the first failure is
-        /// reported and the host must not let a workload run. Absent fields are left as they are.
+        /// reported and the host must not let a workload run. Absent fields are left as they are. The order is
+        /// entropy, clock, host name, machine id, network, generation (with the new process ids), release; the
+        /// message of an error names the step that failed, and a machine that was held stays held.
         pub async fn configure(
             &mut self,
             request: impl tonic::IntoRequest<::coppice_guest_agent::r#gen::ConfigureRequest>,
@@ -137,6 +139,47 @@ pub mod system_service_client {
                 "coppice.guest.v1.SystemService",
                 "Configure",
             ));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Stops every process of the workload, so that a copy made of this machine does nothing before Configure has
+        /// given it an identity of its own. Done when everything stands still; after 2 s without that, everything runs
+        /// on and it fails (FAILED_PRECONDITION, as where there is no cgroup v2). Only Release or Configure's `release`
+        /// end it, never time: a copy would wake up by itself as its parent. Holding twice is holding once. While the
+        /// machine is held, calls that start a process wait for the release (and start nothing when their client has
+        /// gone by then), time-outs of processes stand still, and Shutdown kills at once.
+        pub async fn hold(
+            &mut self,
+            request: impl tonic::IntoRequest<::coppice_guest_agent::r#gen::HoldRequest>,
+        ) -> std::result::Result<
+            tonic::Response<::coppice_guest_agent::r#gen::HoldResponse>,
+            tonic::Status,
+        > {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/coppice.guest.v1.SystemService/Hold");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("coppice.guest.v1.SystemService", "Hold"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn release(
+            &mut self,
+            request: impl tonic::IntoRequest<::coppice_guest_agent::r#gen::ReleaseRequest>,
+        ) -> std::result::Result<
+            tonic::Response<::coppice_guest_agent::r#gen::ReleaseResponse>,
+            tonic::Status,
+        > {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path =
+                http::uri::PathAndQuery::from_static("/coppice.guest.v1.SystemService/Release");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("coppice.guest.v1.SystemService", "Release"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn get_stats(
@@ -252,8 +295,12 @@ pub mod process_service_client {
     use tonic::codegen::http::Uri;
     use tonic::codegen::*;
     /// ---------------------------------------------------------------------------------------------
-    /// Processes. Every process started here is tracked by an id (from 1, per agent boot), runs in its own
-    /// cgroup and session, and keeps the head and the tail of its output. Error words: "not_started" (nothing
+    /// Processes. Every process started here is tracked by an id, runs in its own cgroup and session, and keeps the
+    /// head and the tail of its output. Ids count from 1 after a boot. When Configure changes a generation that is
+    /// not 0 (the machine was restored, or is a fork) every process gets a new id, counted on from
+    /// generation * 100000 + 1, or from the highest id there has been if that is more. The old ids are not found any
+    /// more, so what a client learned in another life of the machine never means something else in this one. Error
+    /// words: "not_started" (nothing
     /// has run; also with "user_unknown" and "not_found" for a missing directory or program), "too_large",
     /// "running", "ended".
     #[derive(Debug, Clone)]
@@ -801,6 +848,50 @@ pub mod file_service_client {
             req.extensions_mut()
                 .insert(GrpcMethod::new("coppice.guest.v1.FileService", "Extract"));
             self.inner.client_streaming(req, path, codec).await
+        }
+        /// Every entry below a directory, in pre-order, the children of a directory sorted by the bytes of their names.
+        /// Symlinks are not followed (but one at the end of `path`) and mount points not entered: they are listed and
+        /// nothing below them. What disappears meanwhile is left out. No more than some 8 MiB of names are held at once:
+        /// larger directories are read several times. RESOURCE_EXHAUSTED ("too_large") where directories nest deeper
+        /// than 2048, which no path reaches.
+        pub async fn manifest(
+            &mut self,
+            request: impl tonic::IntoRequest<::coppice_guest_agent::r#gen::ManifestRequest>,
+        ) -> std::result::Result<
+            tonic::Response<
+                tonic::codec::Streaming<::coppice_guest_agent::r#gen::ManifestResponse>,
+            >,
+            tonic::Status,
+        > {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path =
+                http::uri::PathAndQuery::from_static("/coppice.guest.v1.FileService/Manifest");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("coppice.guest.v1.FileService", "Manifest"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// SHA-256 of regular files, a response for each path in the order of the request. Symlinks at the end of a path
+        /// are not followed.
+        pub async fn digest(
+            &mut self,
+            request: impl tonic::IntoRequest<::coppice_guest_agent::r#gen::DigestRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<::coppice_guest_agent::r#gen::DigestResponse>>,
+            tonic::Status,
+        > {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/coppice.guest.v1.FileService/Digest");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("coppice.guest.v1.FileService", "Digest"));
+            self.inner.server_streaming(req, path, codec).await
         }
     }
 }

@@ -42,6 +42,14 @@ pub struct GetInfoResponse {
     /// True when the image's own init runs as PID 1.
     #[prost(bool, tag = "13")]
     pub system_init: bool,
+    /// Between Hold and Release.
+    #[prost(bool, tag = "14")]
+    pub held: bool,
+    /// Of the first Ethernet interface: "aa:bb:cc:dd:ee:ff" and its first IPv4 address. Empty where there is none.
+    #[prost(string, tag = "15")]
+    pub mac: ::prost::alloc::string::String,
+    #[prost(string, tag = "16")]
+    pub address: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ConfigureRequest {
@@ -59,9 +67,45 @@ pub struct ConfigureRequest {
     /// 32 to 512 bytes of host entropy, credited (RNDADDENTROPY), after which the CRNG is reseeded.
     #[prost(bytes = "bytes", optional, tag = "5")]
     pub entropy: ::core::option::Option<::prost::bytes::Bytes>,
+    #[prost(message, optional, tag = "6")]
+    pub network: ::core::option::Option<NetworkIdentity>,
+    /// Release after everything else has succeeded.
+    #[prost(bool, optional, tag = "7")]
+    pub release: ::core::option::Option<bool>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ConfigureResponse {}
+/// What a network interface is to be from now on; addresses, routes and neighbours it has are dropped.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NetworkIdentity {
+    /// The first Ethernet interface when empty. FAILED_PRECONDITION when it does not exist.
+    #[prost(string, tag = "1")]
+    pub interface: ::prost::alloc::string::String,
+    /// "aa:bb:cc:dd:ee:ff", not a multicast address.
+    #[prost(string, tag = "2")]
+    pub mac: ::prost::alloc::string::String,
+    /// IPv4, as the two below.
+    #[prost(string, tag = "3")]
+    pub address: ::prost::alloc::string::String,
+    /// 1 to 32.
+    #[prost(uint32, tag = "4")]
+    pub prefix_length: u32,
+    /// The default route; none when empty. Reached on the link also where it is outside the prefix.
+    #[prost(string, tag = "5")]
+    pub gateway: ::prost::alloc::string::String,
+    /// Name servers (IPv4 or IPv6, at most 8). /etc/resolv.conf is only written when there are some; where it is
+    /// a symlink into /run or to nothing it becomes a file, other links are followed.
+    #[prost(string, repeated, tag = "6")]
+    pub dns: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HoldRequest {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HoldResponse {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReleaseRequest {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReleaseResponse {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetStatsRequest {}
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
@@ -328,6 +372,9 @@ pub struct ProcessInfo {
     pub stderr_bytes: u64,
     #[prost(uint32, tag = "11")]
     pub attached_clients: u32,
+    /// Its id before the last change of the generation; 0 when it was started after that.
+    #[prost(uint64, tag = "12")]
+    pub inherited_from: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetProcessRequest {
@@ -737,6 +784,72 @@ pub struct ExtractResponse {
     pub entries: u64,
     #[prost(uint64, tag = "2")]
     pub bytes: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ManifestRequest {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub path: ::prost::bytes::Bytes,
+    /// 1 is the children of `path` alone; 0 is everything.
+    #[prost(uint32, tag = "2")]
+    pub max_depth: u32,
+}
+/// At most 512 entries and about 64 KiB.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ManifestResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<ManifestEntry>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ManifestEntry {
+    /// Relative to the path of the request.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub path: ::prost::bytes::Bytes,
+    #[prost(enumeration = "FileKind", tag = "2")]
+    pub kind: i32,
+    #[prost(uint64, tag = "3")]
+    pub size: u64,
+    /// st_mode: type and permissions.
+    #[prost(uint32, tag = "4")]
+    pub mode: u32,
+    #[prost(uint32, tag = "5")]
+    pub uid: u32,
+    #[prost(uint32, tag = "6")]
+    pub gid: u32,
+    #[prost(int64, tag = "7")]
+    pub mtime_ns: i64,
+    #[prost(int64, tag = "8")]
+    pub ctime_ns: i64,
+    #[prost(uint64, tag = "9")]
+    pub inode: u64,
+    /// Of a symlink, as stored.
+    #[prost(bytes = "bytes", tag = "10")]
+    pub target: ::prost::bytes::Bytes,
+    #[prost(uint32, tag = "11")]
+    pub nlink: u32,
+    /// st_rdev of a device node.
+    #[prost(uint64, tag = "12")]
+    pub device: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DigestRequest {
+    /// At most 256.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub paths: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DigestResponse {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub path: ::prost::bytes::Bytes,
+    /// 32 bytes; empty with an error.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub sha256: ::prost::bytes::Bytes,
+    /// Bytes that were read.
+    #[prost(uint64, tag = "3")]
+    pub size: u64,
+    /// Empty, or why there is none: "not_a_file" (symlinks, directories, devices), "io_error" or one of the words
+    /// above.
+    #[prost(string, tag = "4")]
+    pub error: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TunnelRequest {

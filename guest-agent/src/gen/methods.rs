@@ -6,6 +6,8 @@ pub enum Method {
     SystemPing,
     SystemGetInfo,
     SystemConfigure,
+    SystemHold,
+    SystemRelease,
     SystemGetStats,
     SystemSync,
     SystemThaw,
@@ -32,6 +34,8 @@ pub enum Method {
     FileSearch,
     FileArchive,
     FileExtract,
+    FileManifest,
+    FileDigest,
     NetworkTunnel,
     NetworkListListeners,
 }
@@ -41,6 +45,8 @@ impl Method {
             "/coppice.guest.v1.SystemService/Ping" => Method::SystemPing,
             "/coppice.guest.v1.SystemService/GetInfo" => Method::SystemGetInfo,
             "/coppice.guest.v1.SystemService/Configure" => Method::SystemConfigure,
+            "/coppice.guest.v1.SystemService/Hold" => Method::SystemHold,
+            "/coppice.guest.v1.SystemService/Release" => Method::SystemRelease,
             "/coppice.guest.v1.SystemService/GetStats" => Method::SystemGetStats,
             "/coppice.guest.v1.SystemService/Sync" => Method::SystemSync,
             "/coppice.guest.v1.SystemService/Thaw" => Method::SystemThaw,
@@ -67,6 +73,8 @@ impl Method {
             "/coppice.guest.v1.FileService/Search" => Method::FileSearch,
             "/coppice.guest.v1.FileService/Archive" => Method::FileArchive,
             "/coppice.guest.v1.FileService/Extract" => Method::FileExtract,
+            "/coppice.guest.v1.FileService/Manifest" => Method::FileManifest,
+            "/coppice.guest.v1.FileService/Digest" => Method::FileDigest,
             "/coppice.guest.v1.NetworkService/Tunnel" => Method::NetworkTunnel,
             "/coppice.guest.v1.NetworkService/ListListeners" => Method::NetworkListListeners,
             _ => return None,
@@ -77,6 +85,8 @@ impl Method {
             Method::SystemPing => "/coppice.guest.v1.SystemService/Ping",
             Method::SystemGetInfo => "/coppice.guest.v1.SystemService/GetInfo",
             Method::SystemConfigure => "/coppice.guest.v1.SystemService/Configure",
+            Method::SystemHold => "/coppice.guest.v1.SystemService/Hold",
+            Method::SystemRelease => "/coppice.guest.v1.SystemService/Release",
             Method::SystemGetStats => "/coppice.guest.v1.SystemService/GetStats",
             Method::SystemSync => "/coppice.guest.v1.SystemService/Sync",
             Method::SystemThaw => "/coppice.guest.v1.SystemService/Thaw",
@@ -103,6 +113,8 @@ impl Method {
             Method::FileSearch => "/coppice.guest.v1.FileService/Search",
             Method::FileArchive => "/coppice.guest.v1.FileService/Archive",
             Method::FileExtract => "/coppice.guest.v1.FileService/Extract",
+            Method::FileManifest => "/coppice.guest.v1.FileService/Manifest",
+            Method::FileDigest => "/coppice.guest.v1.FileService/Digest",
             Method::NetworkTunnel => "/coppice.guest.v1.NetworkService/Tunnel",
             Method::NetworkListListeners => "/coppice.guest.v1.NetworkService/ListListeners",
         }
@@ -114,6 +126,8 @@ impl Method {
             Method::SystemPing
                 | Method::SystemGetInfo
                 | Method::SystemConfigure
+                | Method::SystemHold
+                | Method::SystemRelease
                 | Method::SystemGetStats
                 | Method::SystemSync
                 | Method::SystemThaw

@@ -126,12 +126,7 @@ pub struct Outgoing<M> {
 impl<M: Message> Outgoing<M> {
     /// Waits until the peer takes more; so a slow reader slows the handler.
     pub async fn send(&self, message: &M) -> Result<(), Status> {
-        let length = message.encoded_len();
-        let mut frame = BytesMut::with_capacity(5 + length);
-        frame.put_u8(0);
-        frame.put_u32(length as u32);
-        message.encode_raw(&mut frame);
-        self.wire.send(frame.freeze()).await
+        self.wire.send(framed(message)).await
     }
 
     /// A message that is encoded and framed already.
@@ -145,6 +140,16 @@ impl<M: Message> Outgoing<M> {
         self.wire.reserve(1);
         poll_fn(|cx| self.wire.poll_capacity(cx)).await
     }
+}
+
+/// A message as it travels: a flag (not compressed), its length, itself.
+pub fn framed<M: Message>(message: &M) -> Bytes {
+    let length = message.encoded_len();
+    let mut frame = BytesMut::with_capacity(5 + length);
+    frame.put_u8(0);
+    frame.put_u32(length as u32);
+    message.encode_raw(&mut frame);
+    frame.freeze()
 }
 
 fn gone(error: h2::Error) -> Status {

@@ -13,6 +13,59 @@ use super::status::{Code, Status};
 /// A stream of `M`. The peer may send more only as messages are taken, so a slow reader slows the
 /// sender and holds no more than one window.
 pub struct Incoming<M> {
+    frames: Frames,
+    message: PhantomData<M>,
+}
+
+impl<M: Message + Default> Incoming<M> {
+    pub fn new(body: RecvStream) -> Incoming<M> {
+        Incoming {
+            frames: Frames::new(body),
+            message: PhantomData,
+        }
+    }
+
+    /// The next message, None at the end of the stream.
+    pub async fn next(&mut self) -> Result<Option<M>, Status> {
+        match self.frames.next().await? {
+            Some(length) => Ok(Some(self.decode(length)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Like `next`, but what the message occupies is not granted to the peer again before `release` is
+    /// called with it.
+    pub async fn next_held(&mut self) -> Result<Option<(M, usize)>, Status> {
+        let Some(length) = self.frames.next().await? else {
+            return Ok(None);
+        };
+        let message = self.decode(length)?;
+        Ok(Some((message, std::mem::take(&mut self.frames.owed))))
+    }
+
+    pub fn release(&mut self, size: usize) {
+        self.frames.release(size);
+    }
+
+    /// A call with exactly one message.
+    pub async fn only(mut self) -> Result<M, Status> {
+        let missing = || Status::invalid("the request has no message");
+        let message = self.next().await?.ok_or_else(missing)?;
+        match self.frames.next().await? {
+            None => Ok(message),
+            Some(_) => Err(Status::invalid("the request has more than one message")),
+        }
+    }
+
+    fn decode(&mut self, length: usize) -> Result<M, Status> {
+        let outcome = M::decode((&mut self.frames.queue).take(length));
+        self.frames.taken(length);
+        outcome.map_err(|error| Status::invalid(format!("the request cannot be decoded: {error}")))
+    }
+}
+
+/// What is the same for all messages, and so is compiled once.
+struct Frames {
     body: RecvStream,
     flow: FlowControl,
     queue: Fragments,
@@ -23,53 +76,28 @@ pub struct Incoming<M> {
     length: Option<usize>,
     /// Granted while a large message was still coming in.
     early: usize,
-    message: PhantomData<M>,
 }
 
-impl<M: Message + Default> Incoming<M> {
-    pub fn new(mut body: RecvStream) -> Incoming<M> {
+impl Frames {
+    fn new(mut body: RecvStream) -> Frames {
         let flow = body.flow_control().clone();
-        let queue = Fragments::default();
-        Incoming {
+        Frames {
             body,
             flow,
-            queue,
+            queue: Fragments::default(),
             owed: 0,
             length: None,
             early: 0,
-            message: PhantomData,
         }
     }
 
-    /// The next message, None at the end of the stream.
-    pub async fn next(&mut self) -> Result<Option<M>, Status> {
-        Ok(self.next_sized().await?.map(|(message, _)| message))
-    }
-
-    /// Like `next`, but what the message occupies is not granted to the peer again before `release` is
-    /// called with it.
-    pub async fn next_held(&mut self) -> Result<Option<(M, usize)>, Status> {
-        let next = self.next_sized().await?;
-        self.owed = 0;
-        Ok(next)
-    }
-
-    pub fn release(&mut self, size: usize) {
+    fn release(&mut self, size: usize) {
         // It fails only when the stream is over, and then nobody waits for it.
         let _ = self.flow.release_capacity(size);
     }
 
-    /// A call with exactly one message.
-    pub async fn only(mut self) -> Result<M, Status> {
-        let missing = || Status::invalid("the request has no message");
-        let message = self.next().await?.ok_or_else(missing)?;
-        match self.next().await? {
-            None => Ok(message),
-            Some(_) => Err(Status::invalid("the request has more than one message")),
-        }
-    }
-
-    async fn next_sized(&mut self) -> Result<Option<(M, usize)>, Status> {
+    /// Length of the next message once all of it is in the queue.
+    async fn next(&mut self) -> Result<Option<usize>, Status> {
         let owed = std::mem::take(&mut self.owed);
         self.release(owed);
         if self.length.is_none() {
@@ -84,13 +112,15 @@ impl<M: Message + Default> Incoming<M> {
             }
         }
         self.length = None;
-        let message = M::decode((&mut self.queue).take(length))
-            .map_err(|error| Status::invalid(format!("the request cannot be decoded: {error}")))?;
+        Ok(Some(length))
+    }
+
+    /// A message was taken out of the queue.
+    fn taken(&mut self, length: usize) {
         let size = length + 5;
         let granted = size.min(self.early);
         self.early -= granted;
         self.owed = size - granted;
-        Ok(Some((message, self.owed)))
     }
 
     async fn header(&mut self) -> Result<Option<usize>, Status> {

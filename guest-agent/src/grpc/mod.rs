@@ -8,7 +8,7 @@ mod server;
 mod status;
 
 pub use bulk::{field_prefix, Bulk, Filled, BULK_BYTES};
-pub use call::{Call, Outgoing};
+pub use call::{framed, Call, Outgoing};
 pub use incoming::Incoming;
 pub use server::serve;
 pub use status::{Code, Status};

@@ -1,9 +1,13 @@
-//! NetworkService: the guest's network seen from inside.
+//! NetworkService: the guest's network seen from inside. And its interface, for Configure.
 
 mod dns;
+mod interface;
 mod listeners;
+mod netlink;
 mod resolve;
 mod tunnel;
 
+pub use interface::{apply, find, first_address, Settings};
 pub use listeners::list_listeners;
+pub use netlink::Netlink;
 pub use tunnel::tunnel;

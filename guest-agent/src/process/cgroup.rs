@@ -38,6 +38,10 @@ impl CgroupRoot {
         }
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub fn create(&self, id: u64) -> io::Result<Cgroup> {
         let path = self.path.join(format!("p{id}"));
         match fs::create_dir(&path) {
@@ -90,7 +94,7 @@ impl Cgroup {
     }
 }
 
-fn children(path: &Path) -> impl Iterator<Item = PathBuf> {
+pub fn children(path: &Path) -> impl Iterator<Item = PathBuf> {
     fs::read_dir(path)
         .into_iter()
         .flatten()

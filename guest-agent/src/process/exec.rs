@@ -21,7 +21,7 @@ pub async fn exec(processes: &Rc<Processes>, request: ExecRequest) -> Result<Exe
     }
     let mut launch = Launch::new(spec, &processes.env.borrow())?;
     launch.stdin = !request.input.is_empty();
-    let process = processes.start(launch, false)?;
+    let process = processes.start(launch, false).await?;
     let leash = Leash(process.clone());
     if let Some(stdin) = &process.stdin {
         stdin.push_now(request.input);
@@ -47,9 +47,9 @@ pub async fn start(
         ..given(request.spec)?
     };
     let launch = Launch::new(spec, &processes.env.borrow())?;
-    let process = processes.start(launch, false)?;
+    let process = processes.start(launch, false).await?;
     Ok(StartResponse {
-        process_id: process.id,
+        process_id: process.id.get(),
         pid: process.tree.pid as u32,
     })
 }

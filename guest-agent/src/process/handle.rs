@@ -16,7 +16,9 @@ pub const STDOUT: usize = 0;
 pub const STDERR: usize = 1;
 
 pub struct Process {
-    pub id: u64,
+    pub id: Cell<u64>,
+    /// Its id in the machine's last life, 0 if it was not there.
+    pub inherited_from: Cell<u64>,
     pub tree: Tree,
     pub title: String,
     pub label: String,
@@ -47,7 +49,7 @@ impl Process {
 
     pub fn info(&self) -> ProcessInfo {
         ProcessInfo {
-            process_id: self.id,
+            process_id: self.id.get(),
             pid: self.tree.pid as u32,
             command: self.title.clone(),
             label: self.label.clone(),
@@ -58,6 +60,7 @@ impl Process {
             stdout_bytes: self.total(STDOUT),
             stderr_bytes: self.total(STDERR),
             attached_clients: self.clients.get(),
+            inherited_from: self.inherited_from.get(),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A call makes a `Launch` out of a spec (spec, env, users), starts it (spawn, clone, child, pty,
 //! cgroup) and gets a `Process`, whose supervisor drains its output into two `Log`s and sees to its
-//! end. Clients only ever read the logs.
+//! end. Clients only ever read the logs. `Hold` stops the workload as a whole.
 
 mod capture;
 mod cgroup;
@@ -11,6 +11,7 @@ mod clone;
 mod env;
 mod exec;
 mod handle;
+mod hold;
 mod log;
 mod manage;
 mod open;
@@ -22,8 +23,9 @@ mod stdin;
 mod supervise;
 mod tree;
 mod users;
+mod workload;
 
 pub use exec::{exec, start};
 pub use manage::{get, list, remove, set_env, signal};
 pub use open::open;
-pub use registry::Processes;
+pub use registry::{Processes, Scope};

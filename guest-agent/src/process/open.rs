@@ -28,7 +28,7 @@ pub async fn open(
             let launch = Launch::new(given(Some(spec))?, &processes.env.borrow())?;
             // A kept process never waits for a client.
             let owned = !launch.keep;
-            let process = processes.start(launch, owned)?;
+            let process = processes.start(launch, owned).await?;
             (process.clone(), [0, 0], owned.then(|| Leash(process)))
         }
         Some(Input::Attach(attach)) => {
@@ -39,7 +39,7 @@ pub async fn open(
     };
     let _attached = Attached::new(&process);
     let started = Started {
-        process_id: process.id,
+        process_id: process.id.get(),
         pid: process.tree.pid as u32,
     };
     outgoing

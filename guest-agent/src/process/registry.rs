@@ -14,12 +14,14 @@ use tokio::task::AbortHandle;
 use super::cgroup::CgroupRoot;
 use super::env::Vars;
 use super::handle::Process;
+use super::hold::Hold;
 use super::log::{Budget, Log};
 use super::spawn::spawn;
 use super::spec::Launch;
 use super::stdin::Stdin;
 use super::supervise::supervise;
 use super::tree::Tree;
+use super::workload::Workload;
 use crate::grpc::{Code, Status};
 
 const RUNNING: usize = 1024;
@@ -27,6 +29,18 @@ const FINISHED: usize = 1000;
 const FINISHED_AGE: Duration = Duration::from_secs(3600);
 /// All kept output; less on small machines.
 const LOG_BYTES: usize = 128 << 20;
+
+/// First id of a generation: this many times the generation, and one more.
+const IDS_PER_GENERATION: u64 = 100_000;
+
+/// What of the machine is held by Hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// What the agent has started.
+    Own,
+    /// Everything but the agent.
+    Machine,
+}
 
 pub struct Processes {
     all: RefCell<BTreeMap<u64, Entry>>,
@@ -36,6 +50,7 @@ pub struct Processes {
     cgroups: Option<CgroupRoot>,
     null: Option<File>,
     pub env: RefCell<Vars>,
+    pub hold: Rc<Hold>,
 }
 
 struct Entry {
@@ -45,22 +60,37 @@ struct Entry {
 }
 
 impl Processes {
-    pub fn new(cgroups: Option<&Path>) -> Rc<Processes> {
+    pub fn new(cgroups: Option<&Path>, scope: Scope) -> Rc<Processes> {
         let memory = crate::system::memory_bytes() as usize;
+        let cgroups = cgroups.and_then(CgroupRoot::open);
+        let workload = cgroups
+            .as_ref()
+            .map(|root| Workload::new(root.path(), scope == Scope::Machine));
         Rc::new(Processes {
             all: RefCell::default(),
             running: Cell::new(0),
             next: Cell::new(1),
             budget: Budget::new(LOG_BYTES.min(memory / 8)),
-            cgroups: cgroups.and_then(CgroupRoot::open),
+            cgroups,
             null: OpenOptions::new().read(true).open("/dev/null").ok(),
             env: RefCell::default(),
+            hold: Rc::new(Hold::new(workload)),
         })
     }
 
-    /// Starts a process and its supervisor. With `owned` the caller reads all output and the process
-    /// waits for it.
-    pub fn start(self: &Rc<Self>, launch: Launch, owned: bool) -> Result<Rc<Process>, Status> {
+    /// Starts a process and its supervisor, once the workload is not held. With `owned` the caller reads all
+    /// output and the process waits for it.
+    pub async fn start(
+        self: &Rc<Self>,
+        launch: Launch,
+        owned: bool,
+    ) -> Result<Rc<Process>, Status> {
+        // Whoever gives up meanwhile, as every client of a machine's earlier life does, starts nothing.
+        self.hold.released().await;
+        self.start_now(launch, owned)
+    }
+
+    fn start_now(self: &Rc<Self>, launch: Launch, owned: bool) -> Result<Rc<Process>, Status> {
         self.forget_old();
         if self.running.get() >= RUNNING {
             let text = format!("{RUNNING} processes are running already");
@@ -112,7 +142,8 @@ impl Processes {
         let stdin = stdin.transpose().map_err(broken)?;
         let log = || RefCell::new(Log::new(launch.keep_bytes, self.budget.clone()));
         let process = Rc::new(Process {
-            id,
+            id: Cell::new(id),
+            inherited_from: Cell::new(0),
             tree,
             title: launch.title(),
             label: launch.label,
@@ -146,7 +177,7 @@ impl Processes {
             supervisor,
             finished: None,
         };
-        self.all.borrow_mut().insert(process.id, entry);
+        self.all.borrow_mut().insert(process.id.get(), entry);
         self.running.set(self.running.get() + 1);
     }
 
@@ -155,8 +186,8 @@ impl Processes {
         self.running.set(self.running.get() - 1);
         let mut all = self.all.borrow_mut();
         if !process.keep {
-            all.remove(&process.id);
-        } else if let Some(entry) = all.get_mut(&process.id) {
+            all.remove(&process.id.get());
+        } else if let Some(entry) = all.get_mut(&process.id.get()) {
             entry.finished = Some(Instant::now());
         }
     }
@@ -186,6 +217,28 @@ impl Processes {
         }
         self.forget(id);
         Ok(())
+    }
+
+    /// Whether `renumber` can be done for it.
+    pub fn can_number(generation: u64) -> bool {
+        generation
+            .checked_add(1)
+            .and_then(|next| next.checked_mul(IDS_PER_GENERATION))
+            .is_some()
+    }
+
+    /// Gives every process a new id, so that none of the machine's earlier life means anything any more.
+    pub fn renumber(&self, generation: u64) {
+        let first = generation.saturating_mul(IDS_PER_GENERATION) + 1;
+        let mut next = first.max(self.next.get());
+        let mut all = self.all.borrow_mut();
+        for (old, entry) in std::mem::take(&mut *all) {
+            entry.process.inherited_from.set(old);
+            entry.process.id.set(next);
+            all.insert(next, entry);
+            next += 1;
+        }
+        self.next.set(next);
     }
 
     fn forget(&self, id: u64) {

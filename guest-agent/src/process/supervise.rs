@@ -11,6 +11,7 @@ use tokio::io::Interest;
 use tokio::time::{sleep, Instant};
 
 use super::handle::{Process, STDERR, STDOUT};
+use super::hold::Hold;
 use super::registry::Processes;
 use super::spawn::{reap, Ended};
 use crate::gen::Exited;
@@ -34,7 +35,7 @@ pub async fn supervise(
     let mut timed_out = false;
     {
         let mut ended = pin!(leader_ended(&process));
-        let mut expired = pin!(expire(timeout));
+        let mut expired = pin!(expire(&processes.hold, timeout));
         loop {
             tokio::select! {
                 biased;
@@ -96,9 +97,9 @@ pub async fn supervise(
     process.tree.clean();
 }
 
-async fn expire(timeout: Option<Duration>) {
+async fn expire(hold: &Hold, timeout: Option<Duration>) {
     match timeout {
-        Some(timeout) => sleep(timeout).await,
+        Some(timeout) => hold.sleep_unheld(timeout).await,
         None => std::future::pending().await,
     }
 }

@@ -6,10 +6,12 @@ use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
 use super::identity;
+use super::network::Network;
 use crate::agent::Agent;
 use crate::blocking::blocking;
 use crate::gen::{ConfigureRequest, ConfigureResponse};
 use crate::grpc::{Code, Status};
+use crate::process::Processes;
 
 // From linux/random.h.
 const RNDADDENTROPY: libc::Ioctl = 0x4008_5203;
@@ -21,10 +23,12 @@ pub async fn configure(
     request: ConfigureRequest,
 ) -> Result<ConfigureResponse, Status> {
     check(&request)?;
+    let network = request.network.as_ref().map(Network::parse).transpose()?;
     let touches_machine = request.hostname.is_some()
         || request.machine_id.is_some()
         || request.realtime_ns.is_some()
-        || request.entropy.is_some();
+        || request.entropy.is_some()
+        || request.network.is_some();
     if touches_machine && !agent.power.owns_machine() {
         let text = "this agent does not own the machine it runs on";
         return Err(Status::new(Code::FailedPrecondition, text));
@@ -56,9 +60,15 @@ pub async fn configure(
         })
         .await?;
     }
-    // Last: with it the machine counts as told.
+    if let Some(network) = network {
+        blocking(move || network.apply()).await?;
+    }
+    // Last: with it the machine counts as told, and only then its workload may run.
     if let Some(generation) = request.generation {
         agent.set_generation(generation);
+    }
+    if request.release == Some(true) {
+        agent.processes.hold.release().await?;
     }
     Ok(ConfigureResponse {})
 }
@@ -90,6 +100,12 @@ fn check(request: &ConfigureRequest) -> Result<(), Status> {
     }
     if request.realtime_ns.is_some_and(|time| time < 0) {
         return Err(Status::invalid("realtime_ns is before the epoch"));
+    }
+    if request
+        .generation
+        .is_some_and(|generation| !Processes::can_number(generation))
+    {
+        return Err(Status::invalid("generation is too large"));
     }
     Ok(())
 }

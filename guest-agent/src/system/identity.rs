@@ -30,13 +30,13 @@ pub fn set_hostname(name: &str) -> io::Result<()> {
 }
 
 pub fn write_hostname(name: &str) -> io::Result<()> {
-    replace("/etc/hostname", &format!("{name}\n"))?;
+    replace(Path::new("/etc/hostname"), &format!("{name}\n"))?;
     let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
-    replace("/etc/hosts", &with_own_name(&hosts, name))
+    replace(Path::new("/etc/hosts"), &with_own_name(&hosts, name))
 }
 
 pub fn write_machine_id(id: &str) -> io::Result<()> {
-    replace("/etc/machine-id", &format!("{id}\n"))
+    replace(Path::new("/etc/machine-id"), &format!("{id}\n"))
 }
 
 /// The line of 127.0.1.1 names this machine; the others are left alone.
@@ -65,8 +65,7 @@ fn with_own_name(hosts: &str, name: &str) -> String {
 }
 
 /// Never leaves half a file. A read-only system keeps what its image says; that is no failure.
-fn replace(path: &str, text: &str) -> io::Result<()> {
-    let target = Path::new(path);
+pub fn replace(target: &Path, text: &str) -> io::Result<()> {
     if fs::read_to_string(target).is_ok_and(|old| old == text) {
         return Ok(());
     }

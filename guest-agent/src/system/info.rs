@@ -4,6 +4,7 @@ use std::ffi::CStr;
 use std::fs;
 use std::mem::zeroed;
 
+use super::network::first_card;
 use super::procfs::{self, read_trimmed};
 use crate::agent::Agent;
 use crate::channel::PROTOCOL_GENERATION;
@@ -18,6 +19,7 @@ pub async fn ping() -> Result<PingResponse, Status> {
 
 pub async fn get_info(agent: &Agent) -> Result<GetInfoResponse, Status> {
     let (hostname, kernel_release) = names();
+    let (mac, address) = first_card();
     Ok(GetInfoResponse {
         agent_version: env!("CARGO_PKG_VERSION").to_string(),
         protocol_generation: u32::from(PROTOCOL_GENERATION),
@@ -34,6 +36,9 @@ pub async fn get_info(agent: &Agent) -> Result<GetInfoResponse, Status> {
         memory_bytes: procfs::memory().0,
         agent_rss_bytes: procfs::agent_rss_bytes(),
         system_init: agent.power.is_system_init(),
+        held: agent.processes.hold.is_held(),
+        mac,
+        address,
     })
 }
 

@@ -1,10 +1,12 @@
-//! SystemService: identity, clock, entropy, load, shutdown.
+//! SystemService: identity, clock, entropy, holding the workload, load, shutdown.
 
 mod configure;
 mod freeze;
 mod grow;
+mod hold;
 mod identity;
 mod info;
+mod network;
 mod power;
 mod procfs;
 mod stats;
@@ -12,8 +14,9 @@ mod stats;
 pub use configure::configure;
 pub use freeze::Freezer;
 pub use grow::grow_root;
+pub use hold::{hold, release};
 pub use info::{boot_id, get_info, ping};
-pub use power::Power;
+pub use power::{shutdown, Power};
 pub use stats::get_stats;
 
 /// All memory of the machine.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::time::Duration;
 
+use crate::agent::Agent;
 use crate::boot;
 use crate::gen::{ShutdownRequest, ShutdownResponse};
 use crate::grpc::{Code, Status};
@@ -11,6 +12,14 @@ use crate::grpc::{Code, Status};
 const LONGEST_MS: u32 = 60_000;
 /// For the reply to reach the host before the first signal.
 const REPLY: Duration = Duration::from_millis(30);
+
+pub async fn shutdown(agent: &Agent, request: ShutdownRequest) -> Result<ShutdownResponse, Status> {
+    let grace = request.grace_ms;
+    if grace > LONGEST_MS {
+        return Err(Status::invalid("grace_ms is more than 60000"));
+    }
+    agent.power.shutdown(grace, agent.processes.hold.is_held())
+}
 
 /// The agent's relation to the machine.
 pub enum Power {
@@ -31,11 +40,9 @@ impl Power {
         !matches!(self, Power::None)
     }
 
-    pub async fn shutdown(&self, request: ShutdownRequest) -> Result<ShutdownResponse, Status> {
-        let grace = request.grace_ms;
-        if grace > LONGEST_MS {
-            return Err(Status::invalid("grace_ms is more than 60000"));
-        }
+    /// A workload that is held is killed: it cannot do anything with a grace, nor an init system with an order.
+    fn shutdown(&self, grace: u32, held: bool) -> Result<ShutdownResponse, Status> {
+        let grace = if held { 0 } else { grace };
         match self {
             Power::Init(orders) => {
                 let mut orders = orders
@@ -45,6 +52,7 @@ impl Power {
                     let _ = orders.write_all(&grace.to_ne_bytes());
                 });
             }
+            Power::SystemInit if held => after_reply(async { boot::reset() }),
             Power::SystemInit => after_reply(boot::end_system_init(Duration::from_millis(
                 u64::from(grace),
             ))),

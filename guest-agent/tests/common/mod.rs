@@ -28,13 +28,23 @@ pub const KEY: [u8; KEY_LEN] = [0x5a; KEY_LEN];
 pub struct Agent {
     child: Child,
     pub directory: TempDir,
-    cgroup: Option<PathBuf>,
+    pub cgroup: Option<PathBuf>,
 }
 
 impl Agent {
     pub fn start() -> Agent {
+        Agent::start_with(&[])
+    }
+
+    /// With more options of `serve`; the last of several counts.
+    pub fn start_with(options: &[&str]) -> Agent {
+        let program = Command::new(env!("CARGO_BIN_EXE_coppice-guest-agent"));
+        Agent::start_program(program, options)
+    }
+
+    /// `command` ends in the agent's program.
+    pub fn start_program(mut command: Command, options: &[&str]) -> Agent {
         let directory = TempDir::new().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_coppice-guest-agent"));
         let key: String = KEY.iter().map(|byte| format!("{byte:02x}")).collect();
         command
             .arg("serve")
@@ -53,6 +63,7 @@ impl Agent {
         if let Some(cgroup) = &cgroup {
             command.arg("--cgroup").arg(cgroup);
         }
+        command.args(options);
         let child = command.stdin(Stdio::null()).spawn().unwrap();
         Agent {
             child,

@@ -72,44 +72,61 @@ async function candidates(
     all.filter((one) => one.startsWith(current));
   const visible = command.commands.map((sub) => sub.name()).filter((name) => !name.startsWith('_'));
   if (visible.length > 0) return matching(visible);
-  const spec = specs.find(({ words: name }) => name === path);
+  const spec = specs.find(({ words: name, aliases }) => [name, ...(aliases ?? [])].includes(path));
   if (spec === undefined) return [];
   const previous = words.at(-2) ?? '';
   const flag = spec.flags.find(({ spelling }) => spelling.split(/[ ,]+/).includes(previous));
   if (flag?.choices !== undefined) return matching(flag.choices);
   if (flag?.key === 'base_image') return matching(await imageNames());
+  if (flag?.key === 'snapshot_name') return matching(await snapshotNames(positionals[0]));
   if (current.startsWith('-')) {
     return matching(
       command.options.flatMap(({ long }) => (long === undefined ? [] : [long])).concat('--help'),
     );
   }
-  const positional = spec.positionals[Math.min(positionals, spec.positionals.length - 1)];
-  if (positional?.choices !== undefined) return matching(positional.choices);
-  if (positional?.key === 'workspace_id' && positionals < spec.positionals.length) {
-    return matching(await workspaceNames());
-  }
-  if (positional?.key === 'paths') {
-    return matching((await workspaceNames()).map((name) => `${name}:/`));
-  }
-  if (spec.words.startsWith('image ') && positional?.key === 'name') {
-    return matching(await imageNames());
-  }
-  return [];
+  const index = Math.min(positionals.length, spec.positionals.length - 1);
+  return matching(await namesFor(spec, index, positionals));
+}
+
+async function namesFor(
+  spec: CommandSpec,
+  index: number,
+  typed: readonly string[],
+): Promise<readonly string[]> {
+  const positional = spec.positionals[index];
+  if (positional?.choices !== undefined) return positional.choices;
+  if (positional?.key === 'paths') return (await workspaceNames()).map((name) => `${name}:/`);
+  if (positional === undefined || typed.length > index) return [];
+  const { key } = positional;
+  if (key === 'workspace_id') return await workspaceNames();
+  if (key === 'base_image') return await imageNames();
+  if (key === 'snapshot_name' || key === 'from') return await snapshotNames(typed[0]);
+  if (key === 'to') return [...(await snapshotNames(typed[0])), 'head'];
+  if (key !== 'name') return [];
+  if (spec.words.startsWith('image ')) return await imageNames();
+  // The name of a snapshot that is made is nobody's yet.
+  const known = spec.words.startsWith('snapshot ') && spec.words !== 'snapshot create';
+  return known ? await snapshotNames(typed[0]) : [];
 }
 
 function locate(
   root: Command,
   words: readonly string[],
-): { command: Command; path: string; positionals: number } {
+): { command: Command; path: string; positionals: readonly string[] } {
   let command = root;
   const path: string[] = [];
-  let positionals = 0;
-  for (const word of words) {
-    if (word.startsWith('-')) continue;
+  const positionals: string[] = [];
+  for (let index = 0; index < words.length; index += 1) {
+    const word = words[index] ?? '';
+    if (word.startsWith('-')) {
+      const option = command.options.find(({ long, short }) => word === long || word === short);
+      if (option?.required === true) index += 1;
+      continue;
+    }
     const next =
-      positionals === 0 ? command.commands.find((sub) => sub.name() === word) : undefined;
+      positionals.length === 0 ? command.commands.find((sub) => sub.name() === word) : undefined;
     if (next === undefined) {
-      positionals += 1;
+      positionals.push(word);
       continue;
     }
     command = next;
@@ -123,6 +140,14 @@ async function workspaceNames(): Promise<readonly string[]> {
   return await fromDaemon(async (client) =>
     (await client.call('workspace_list', {})).map(({ name }) => name),
   );
+}
+
+async function snapshotNames(machine: string | undefined): Promise<readonly string[]> {
+  if (machine === undefined) return [];
+  return await fromDaemon(async (client) => {
+    const { snapshots } = await client.call('snapshot_list', { workspace_id: machine });
+    return snapshots.map(({ name }) => name);
+  });
 }
 
 async function imageNames(): Promise<readonly string[]> {

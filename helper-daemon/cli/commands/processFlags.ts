@@ -17,8 +17,8 @@ export function processFlags(describe: Describe): FlagSpec[] {
     { key: 'user', spelling: '-u, --user <user>', kind: 'text', description: about('user') },
     {
       key: 'timeout_secs',
-      spelling: '--timeout <seconds>',
-      kind: 'number',
+      spelling: '--timeout',
+      kind: 'duration',
       description: about('timeout_secs') || 'Kill everything the command started after this time',
     },
   ];

@@ -3,6 +3,7 @@ import type { CliContext } from '../context.ts';
 import { downloadedBytes } from '../../client/transfer.ts';
 import { exitCodes } from '../exitCodes.ts';
 import { writeTo } from '../process/output.ts';
+import { textForTerminal } from '../process/terminalGuard.ts';
 import { explainDaemonError } from '../projection/explainInput.ts';
 import type { Describe } from './processFlags.ts';
 
@@ -37,6 +38,12 @@ export function readSpec(describe: Describe): CommandSpec {
         kind: 'integer',
         description: describe('file_read', 'limit'),
       },
+      {
+        key: 'force',
+        spelling: '-f, --force',
+        kind: 'switch',
+        description: 'Send what is not text to a terminal, too',
+      },
     ],
     notes:
       'Files of any size; with --json a text file of at most 4 MiB, as {"content", "size", "truncated"}.',
@@ -69,7 +76,10 @@ async function runRead(
     const stream = await client.openStream(ticket);
     const giveUp = (): void => stream.destroy();
     context.signal.addEventListener('abort', giveUp);
-    for await (const chunk of downloadedBytes(stream)) await writeTo(process.stdout, chunk);
+    const visible = !process.stdout.isTTY || invocation.flags['force'] === true;
+    for await (const chunk of textForTerminal(downloadedBytes(stream), visible)) {
+      await writeTo(process.stdout, chunk);
+    }
     return exitCodes.ok;
   } catch (error) {
     if (context.signal.aborted) return exitCodes.signalBase + 2;

@@ -15,6 +15,50 @@ const byOperation: Readonly<Record<string, Examples>> = {
       'Let Coppice choose the name; use it in a script.',
     ],
   ],
+  workspace_fork: [
+    ['coppice fork web', 'A second web, web-fork-1, whose programs go on where those of web are.'],
+    ['coppice fork web -n 8 -p try', 'Eight copies, try-1 to try-8.'],
+    ['coppice fork web clean --snapshot s1', 'A machine named clean from the snapshot s1.'],
+  ],
+  workspace_configure: [
+    ['coppice set demo --ttl 2h', 'Destroyed two hours from now.'],
+    ['coppice set demo --idle-suspend 10m --ttl 0', 'Suspended when unused; kept for ever.'],
+  ],
+  workspace_suspend: [
+    ['coppice suspend demo', 'Takes no memory of the host any more; coppice resume demo goes on.'],
+  ],
+  snapshot_create: [
+    ['coppice snapshot create demo s1', 'The disk as it is now.'],
+    [
+      "coppice snapshot create demo warm -m -d 'server is up'",
+      'Also memory: restores and forks continue the programs.',
+    ],
+  ],
+  snapshot_restore: [
+    ['coppice snapshot restore demo s1', 'What changed since the last snapshot is given up.'],
+    ['coppice snapshot restore demo s1 --save-as before', 'Unless it is kept as a snapshot.'],
+  ],
+  snapshot_diff: [
+    ['coppice snapshot diff demo s1', 'What changed since s1.'],
+    ['coppice snapshot diff demo s1 s2 /etc', 'Between two snapshots, below /etc.'],
+    ['coppice snapshot diff demo s1 /etc', 'Since s1, below /etc.'],
+  ],
+  snapshot_rename: [
+    ['coppice snapshot rename demo s1 base', 'Another name.'],
+    ["coppice snapshot rename demo s1 -d 'tests pass'", 'Another description.'],
+  ],
+  pool_set: [
+    ['coppice pool set 4', 'Keep four machines ready.'],
+    ['coppice pool set 0 -m 2048', 'None, and at most 2 GiB for templates.'],
+  ],
+  pool_prepare: [['coppice pool prepare debian-dev -m 1024', 'For machines of this size.']],
+  storage_init: [
+    ['coppice init zfs --pool tank', 'Adopt a pool that exists.'],
+    [
+      'coppice init zfs --pool coppice --device /var/lib/coppice.zpool --size-gb 50',
+      'Make a pool in a file.',
+    ],
+  ],
   workspace_destroy: [['coppice destroy demo', 'Everything in the machine is gone afterwards.']],
   workspace_list: [['coppice list --state running', 'Only what runs now.']],
   process_start: [
@@ -48,6 +92,21 @@ const byOperation: Readonly<Record<string, Examples>> = {
     ],
   ],
 };
+
+/** What else --help must say. */
+const notes: Readonly<Record<string, string>> = {
+  workspace_fork: `Exit code: 0 when all copies were made, 75 when only some were, 1 when none was; what is missing
+is said on standard error, and what there is stays.`,
+  storage_verify: 'Exit code: 0 when everything is whole, else 1.',
+  snapshot_list: `A line of snapshots goes straight down, the oldest first; what branches off is indented. The sizes
+are those of a snapshot alone, without what it stands on.`,
+  snapshot_diff: `A added, M modified, D removed, T of another type, m owner, mode or time alone.`,
+};
+
+export function notesFor(operation: string): Pick<CommandSpec, 'notes'> {
+  const text = notes[operation];
+  return text === undefined ? {} : { notes: text };
+}
 
 export function examplesFor(operation: string): Pick<CommandSpec, 'examples'> {
   const examples = byOperation[operation];

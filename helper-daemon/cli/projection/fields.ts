@@ -44,7 +44,7 @@ function kindOf(operation: string, name: string, schema: JsonSchema): FlagKind {
       return 'text';
     case 'integer':
     case 'number':
-      return schema.type;
+      return name.endsWith('_secs') ? 'duration' : schema.type;
     case 'array':
       if (schema.items?.type === 'string') return 'list';
       break;

@@ -11,11 +11,12 @@ import type {
   RestSpec,
 } from '../commandSpec.ts';
 import type { CliContext } from '../context.ts';
-import { exitCodes } from '../exitCodes.ts';
 import { renderOutput } from '../render/renderers.ts';
-import { examplesFor } from './examples.ts';
+import { examplesFor, notesFor } from './examples.ts';
 import { explainDaemonError, usageErrorFor } from './explainInput.ts';
 import { fieldsOf, labelOf, type Field } from './fields.ts';
+import { outcomeOf } from './outcomes.ts';
+import { treeBefore } from './treeBefore.ts';
 
 export function projectOperation(operation: Operation, cli: CliSpelling): CommandSpec {
   const fields = fieldsOf(operation);
@@ -30,6 +31,7 @@ export function projectOperation(operation: Operation, cli: CliSpelling): Comman
     ),
     flags: fields.filter(({ name }) => !taken.has(name)).map((field) => flag(field, cli)),
     ...(cli.rest === undefined ? {} : { rest: restOf(fieldNamed(fields, operation, cli.rest)) }),
+    ...notesFor(operation.name),
     ...examplesFor(operation.name),
     run: (invocation, context) => runOperation(operation, cli, spec, invocation, context),
   };
@@ -80,11 +82,12 @@ async function runOperation(
   if (!checked.success) throw usageErrorFor(spec, checked.error.issues, input);
   const client = await context.connect();
   const progress =
-    operation.risk === 'read'
+    operation.risk === 'read' && operation.progress !== true
       ? undefined
       : context.progress(`${operation.summary.split(/[;,]/)[0] ?? ''}…`);
   try {
     const name = operation.name as OperationName;
+    const before = context.json ? {} : await treeBefore(name, input, client);
     const output: unknown = await client.call(name, input, {
       signal: context.signal,
       ...(operation.progress === true && progress !== undefined
@@ -93,8 +96,10 @@ async function runOperation(
     });
     progress?.stop();
     if (context.json) context.printJson(output);
-    else context.print(renderOutput(name, output, { ...context.rendering(), input }));
-    return exitCodes.ok;
+    else context.print(renderOutput(name, output, { ...context.rendering(), input, ...before }));
+    const { exitCode, complaint } = outcomeOf(name, output);
+    if (complaint !== undefined) context.complain(complaint);
+    return exitCode;
   } catch (error) {
     throw await explainDaemonError(error, spec, operation.name as OperationName, input);
   } finally {

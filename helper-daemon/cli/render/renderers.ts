@@ -2,9 +2,15 @@
 import type { OperationName, OutputOf } from '../../../protocol/operations.ts';
 import * as daemon from './daemon.ts';
 import * as file from './file.ts';
+import { renderForked } from './fork.ts';
 import * as image from './image.ts';
 import * as job from './job.ts';
+import * as pool from './pool.ts';
 import type { RenderContext } from './renderContext.ts';
+import * as snapshot from './snapshot.ts';
+import { renderDiff } from './snapshotDiff.ts';
+import { renderTree } from './snapshotTree.ts';
+import * as storage from './storage.ts';
 import * as workspace from './workspace.ts';
 
 export type Renderer<N extends OperationName> = (
@@ -24,6 +30,19 @@ export const renderers: Renderers = {
   workspace_destroy: workspace.renderDestroyed,
   workspace_logs: workspace.renderLogs,
   workspace_stats: workspace.renderStats,
+  workspace_pause: workspace.renderPaused,
+  workspace_suspend: workspace.renderSuspended,
+  workspace_resume: workspace.renderState,
+  workspace_configure: workspace.renderConfigured,
+  workspace_fork: renderForked,
+  snapshot_create: snapshot.renderCreated,
+  snapshot_list: renderTree,
+  snapshot_info: snapshot.renderInfo,
+  snapshot_restore: snapshot.renderRestored,
+  snapshot_delete: snapshot.renderDeleted,
+  snapshot_rename: snapshot.renderRenamed,
+  snapshot_diff: renderDiff,
+  snapshot_file_list: file.renderList,
   process_start: job.renderStarted,
   process_list: job.renderList,
   process_get: job.renderJob,
@@ -41,6 +60,13 @@ export const renderers: Renderers = {
   image_build: image.renderReady,
   image_import: image.renderReady,
   image_remove: image.renderRemoved,
+  pool_status: pool.renderStatus,
+  pool_set: pool.renderStatus,
+  pool_prepare: pool.renderPrepared,
+  storage_status: storage.renderStatus,
+  storage_gc: storage.renderGc,
+  storage_verify: storage.renderVerified,
+  storage_init: storage.renderInit,
   daemon_status: daemon.renderStatus,
   daemon_doctor: daemon.renderDoctor,
   daemon_stop: daemon.renderStopped,

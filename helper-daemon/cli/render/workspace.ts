@@ -3,14 +3,17 @@ import type {
   WorkspaceState,
   WorkspaceSummary,
 } from '../../../protocol/operations/workspaceModel.ts';
+import type { ForkedFrom } from '../../../protocol/operations/snapshotModel.ts';
 import { printable, printableLines } from '../text/printable.ts';
 import type { Style } from '../text/style.ts';
 import { renderPairs, renderTable } from '../text/table.ts';
-import { formatAge, formatBytes, formatDuration, formatTime } from '../text/units.ts';
+import { count, formatAge, formatBytes, formatDuration, formatTime } from '../text/units.ts';
 import type { RenderContext } from './renderContext.ts';
 
-function stateText(state: WorkspaceState, style: Style): string {
+/** The state of a machine in its colour. */
+export function stateText(state: WorkspaceState, style: Style): string {
   if (state === 'running') return style.good(state);
+  if (state === 'paused') return style.accent(state);
   return state === 'stopped' || state === 'suspended' ? style.dim(state) : style.warn(state);
 }
 
@@ -25,8 +28,11 @@ export function renderCreated(
   { style }: RenderContext,
 ): string {
   const took = formatDuration(output.boot_time_ms);
+  const facts = [output.base_image, sizeText(output)];
+  if (output.from_pool) facts.push('was kept ready');
+  else if (output.from_template) facts.push('from a template');
   return [
-    `${style.bold(output.name)} is ${stateText(output.state, style)} after ${took} (${output.base_image}, ${sizeText(output)}).`,
+    `${style.bold(output.name)} is ${stateText(output.state, style)} after ${took} (${facts.join(', ')}).`,
     style.dim(`coppice shell ${output.name}`),
   ].join('\n');
 }
@@ -84,16 +90,31 @@ export function renderInfo(
       ['State', stateText(info.state, style)],
       ['Problem', info.problem === null ? null : style.bad(printableLines(info.problem))],
       ['Size', sizeText(info)],
-      ['Disk', disk],
+      ['Disk', `${disk}, ${info.storage}`],
       ['Image', `${info.base_image} ${style.dim(info.image_digest.slice(0, 19))}`],
       [
         'Created',
         `${formatTime(new Date(info.created_at))} (${formatAge(info.created_at, now)} ago)`,
       ],
+      ['Snapshot', positionText(info)],
+      ['Fork of', info.forked_from === null ? null : originText(info.forked_from, now)],
+      [
+        'Expires',
+        info.expires_at === null
+          ? null
+          : `${formatTime(new Date(info.expires_at))} (${remainingText(info.expires_at, now)})`,
+      ],
+      [
+        'Idle suspend',
+        info.idle_suspend_secs === 0
+          ? null
+          : `after ${formatDuration(info.idle_suspend_secs * 1000)} without use`,
+      ],
       ['Ephemeral', info.ephemeral ? 'yes: destroyed when its client goes away' : null],
       ['Uptime', info.uptime_ms === null ? null : formatDuration(info.uptime_ms)],
       ['Hostname', info.hostname],
       ['IP', info.ip],
+      ['Network', `${info.network.address}, MAC ${info.network.mac}`],
       [
         'System',
         info.guest === null
@@ -113,6 +134,56 @@ export function renderInfo(
     ],
     style,
   );
+}
+
+function positionText(info: OutputOf<'workspace_info'>): string {
+  if (info.snapshots === 0) return 'none yet';
+  const position = info.snapshot === null ? 'at none' : `at ${info.snapshot}`;
+  return `${position}, ${count(info.snapshots, 'snapshot')} in all`;
+}
+
+function originText(origin: ForkedFrom, now: number): string {
+  const how = origin.live ? ', with memory' : '';
+  return `${origin.source_workspace_name} at ${origin.snapshot_name}${how}, ${formatAge(origin.forked_at, now)} ago`;
+}
+
+function remainingText(until: string, now: number): string {
+  const left = Date.parse(until) - now;
+  return left <= 0 ? 'now' : `in ${formatDuration(Math.max(1000, left))}`;
+}
+
+export function renderPaused(machine: WorkspaceSummary, context: RenderContext): string {
+  return [renderState(machine, context), context.style.dim(`coppice resume ${machine.name}`)].join(
+    '\n',
+  );
+}
+
+export function renderSuspended(
+  machine: OutputOf<'workspace_suspend'>,
+  { style }: RenderContext,
+): string {
+  return [
+    `${style.bold(machine.name)} is ${stateText(machine.state, style)}; its memory takes ${formatBytes(machine.memory_bytes)} on the disk.`,
+    style.dim(`coppice resume ${machine.name}`),
+  ].join('\n');
+}
+
+export function renderConfigured(
+  machine: OutputOf<'workspace_configure'>,
+  { style, now, input }: RenderContext,
+): string {
+  const name = style.bold(machine.name);
+  const lines = [
+    machine.expires_at === null
+      ? `${name} is kept until somebody destroys it.`
+      : `${name} is destroyed at ${formatTime(new Date(machine.expires_at))} (${remainingText(machine.expires_at, now)}).`,
+  ];
+  const idle = input['idle_suspend_secs'];
+  if (idle === 0) lines.push('It is not suspended when nobody uses it.');
+  else if (typeof idle === 'number') {
+    lines.push(`It is suspended after ${formatDuration(idle * 1000)} without use.`);
+  }
+  return lines.join('\n');
 }
 
 export function renderState(machine: WorkspaceSummary, { style }: RenderContext): string {
@@ -153,7 +224,10 @@ export function renderStats(stats: OutputOf<'workspace_stats'>, { style }: Rende
       ['Memory', used(stats.memory_total_bytes, stats.memory_available_bytes)],
       ['Disk', used(stats.disk_total_bytes, stats.disk_available_bytes)],
       ['Agent', formatBytes(stats.agent_rss_bytes)],
-      ['Host memory', formatBytes(stats.host_rss_bytes)],
+      [
+        'Host memory',
+        `${formatBytes(stats.host_rss_bytes)}, ${formatBytes(stats.host_private_bytes)} its own, ${formatBytes(stats.host_proportional_bytes)} with its share of the rest`,
+      ],
       ['Host CPU time', formatDuration(stats.host_cpu_ms)],
       ['Host disk', formatBytes(stats.host_disk_bytes)],
     ],

@@ -42,6 +42,11 @@ export function formatAge(since: string, now: number): string {
     : formatDuration(Math.max(0, age < 60_000 ? Math.round(age / 1000) * 1000 : age));
 }
 
+/** The age in its largest unit alone: for columns. */
+export function formatRoundAge(since: string, now: number): string {
+  return formatAge(since, now).split(' ').slice(0, 2).join(' ');
+}
+
 /** Local time, to the second: 2026-11-20 18:05:12. */
 export function formatTime(time: Date): string {
   const pad = (value: number): string => String(value).padStart(2, '0');

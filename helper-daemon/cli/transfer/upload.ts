@@ -68,7 +68,8 @@ async function* packed(
   }
 }
 
-async function* fileBytes(
+/** Exactly `size` bytes of an open file. */
+export async function* fileBytes(
   file: number,
   size: number,
   from: string,
@@ -95,11 +96,16 @@ export async function* watched(
   { signal, onBytes }: TransferOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   let total = 0;
-  for await (const chunk of source) {
-    if (signal.aborted) throw cancelledCopy();
-    total += chunk.length;
-    onBytes?.(total);
-    yield chunk;
+  try {
+    for await (const chunk of source) {
+      if (signal.aborted) throw cancelledCopy();
+      total += chunk.length;
+      onBytes?.(total);
+      yield chunk;
+    }
+  } catch (error) {
+    // Giving up may have closed the source under us.
+    throw signal.aborted ? cancelledCopy() : error;
   }
 }
 
@@ -110,7 +116,8 @@ function cancelledCopy(): CoppiceError {
   });
 }
 
-function openToRead(from: string): number {
+/** @throws CoppiceError what the file system says, about the path that was given */
+export function openToRead(from: string): number {
   try {
     return fs.openSync(from, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
   } catch (error) {

@@ -1,6 +1,7 @@
 /** The command line of one machine. Pure: everything that must be looked up is given. */
 import { CoppiceError } from '../../../protocol/errors.ts';
 import type { MachineSpec } from '../machine.ts';
+import { diskNode } from './diskNodes.ts';
 import { kernelCommandLineLimit, type MachineFacts } from './machineFacts.ts';
 import { runFiles } from './runFiles.ts';
 
@@ -9,6 +10,8 @@ export interface HostFacts {
   readonly tscKhz?: number;
   /** Descriptor of /dev/vhost-vsock that the monitor inherits; absent: it opens the device itself. */
   readonly vhostFd?: number;
+  /** Descriptors that the monitor inherits to continue from a memory image; absent: it boots. */
+  readonly memory?: { readonly ramFd: number; readonly stateFd: number };
 }
 
 /** Bytes of console output that the monitor keeps for whoever asks later; a power of two. */
@@ -38,43 +41,60 @@ export function qemuArguments(facts: MachineFacts, spec: MachineSpec, host: Host
     ...['-cpu', facts.cpu[spec.accelerator]],
     ...['-smp', `cpus=${String(spec.vcpus)},maxcpus=${String(spec.vcpus)}`],
     ...['-m', `size=${String(spec.memoryMb)}M`],
-    ...['-object', `memory-backend-ram,id=${ramObject},size=${String(spec.memoryMb)}M`],
+    ...['-object', memoryBackend(spec, host)],
+    // A resumed machine need not repeat settings that follow from its arguments.
+    ...['-global', 'migration.send-configuration=off'],
     // A guest that resets or shuts down is paused, not gone: its console can still be read.
     ...['-action', 'reboot=shutdown,shutdown=pause'],
     ...['-chardev', `socket,id=qmp,path=${escaped(files.qmp)},server=on,wait=off`],
     ...['-mon', 'chardev=qmp,mode=control'],
     ...['-chardev', `ringbuf,id=${consoleDevice},size=${String(consoleRingBytes)}`],
     ...['-serial', `chardev:${consoleDevice}`],
-    ...['-kernel', spec.kernel],
-    ...['-initrd', spec.initramfs],
-    ...['-append', kernelCommandLine(facts, spec, host)],
+    ...beginning(facts, spec, host),
     ...diskArguments(spec, virtio),
     ...['-device', virtio('virtio-rng')],
     ...channelArguments(spec, host, files.agent, virtio),
+    ...networkArguments(spec, virtio),
   ];
 }
 
 /**
- * Writeback through the host's page cache: a guest's flush is the host's fsync, so what the guest was
- * told is durable survives a crash of the host. `discard` gives freed blocks back to the host.
+ * Memory from an image is mapped privately: what the guest writes is its own. The image is sealed, so even
+ * a monitor that was taken over cannot change it for others.
  */
+function memoryBackend(spec: MachineSpec, { memory }: HostFacts): string {
+  const common = `id=${ramObject},size=${String(spec.memoryMb)}M`;
+  return memory === undefined
+    ? `memory-backend-ram,${common}`
+    : `memory-backend-file,${common},mem-path=/proc/self/fd/${String(memory.ramFd)},share=off`;
+}
+
+/** A resumed machine has its kernel in its memory. */
+function beginning(facts: MachineFacts, spec: MachineSpec, host: HostFacts): string[] {
+  if (host.memory !== undefined) {
+    const resume = ['-incoming', `fd:${String(host.memory.stateFd)}`];
+    return spec.paused === true ? [...resume, '-S'] : resume;
+  }
+  return [
+    ...['-kernel', spec.kernel],
+    ...['-initrd', spec.initramfs],
+    ...['-append', kernelCommandLine(facts, spec, host)],
+  ];
+}
+
+/** Reaches nothing, not even the host, until a network is put behind it. */
+function networkArguments(spec: MachineSpec, virtio: (name: string) => string): string[] {
+  if (spec.network === undefined) return [];
+  return [
+    ...['-netdev', 'user,id=net,restrict=on'],
+    ...['-device', `${virtio('virtio-net')},netdev=net,mac=${spec.network.mac}`],
+  ];
+}
+
 function diskArguments(spec: MachineSpec, virtio: (name: string) => string): string[] {
   if (spec.disk === undefined) return [];
-  const blockdev = {
-    driver: spec.disk.format,
-    'node-name': rootNode,
-    discard: 'unmap',
-    cache: { direct: false, 'no-flush': false },
-    file: {
-      driver: 'file',
-      filename: spec.disk.path,
-      aio: 'threads',
-      discard: 'unmap',
-      cache: { direct: false, 'no-flush': false },
-    },
-  };
   return [
-    ...['-blockdev', JSON.stringify(blockdev)],
+    ...['-blockdev', JSON.stringify(diskNode(spec.disk, rootNode))],
     // A full host disk stops the machine instead of failing the guest's write: see blocked().
     ...[
       '-device',

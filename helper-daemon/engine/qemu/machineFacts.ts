@@ -12,6 +12,8 @@ export interface MachineFacts {
   readonly cpu: Readonly<Record<Accelerator, string>>;
   /** Suffix of virtio device names: the bus they sit on. */
   readonly virtioBus: 'device' | 'pci';
+  /** Bytes of guest memory below the devices; the rest begins at 4 GiB. */
+  readonly lowMemoryBytes: number;
   /** `-serial` needs no device of its own: the machine has one. */
   readonly kernelParameters: (guest: {
     readonly accelerator: Accelerator;
@@ -33,6 +35,7 @@ export const microvm: MachineFacts = {
   machine: 'microvm,acpi=off,dump-guest-core=off,mem-merge=off',
   cpu: { kvm: 'host', tcg: 'max' },
   virtioBus: 'device',
+  lowMemoryBytes: 3 * 2 ** 30,
   kernelParameters: ({ accelerator, vcpus, tscKhz }) => [
     'console=ttyS0',
     'quiet',

@@ -18,17 +18,20 @@ import type {
   MachineIdentity,
   MachineSpec,
   MachineTransport,
+  RunRecord,
 } from '../machine.ts';
 import type { TransportAddress } from '../../guest/transport.ts';
 import { isAlive, readProcessStat, signalProcess } from '../processIdentity.ts';
 import { chooseAccelerator } from './accelProbe.ts';
-import { qemuArguments, translationCacheMb } from './arguments.ts';
+import { qemuArguments, translationCacheMb, type HostFacts } from './arguments.ts';
 import { confined } from './confinement.ts';
 import { findRun } from './findRun.ts';
 import { microvm } from './machineFacts.ts';
 import { findProgram, readTscKhz } from './program.ts';
-import { attachMachine, endProcess, exitOf } from './qemuMachine.ts';
+import { bindingOf, bindingOfProcess } from './qemuBinding.ts';
+import { attachMachine, endProcess, exitOf, type QemuMachineParts } from './qemuMachine.ts';
 import { connectQmp } from './qmp.ts';
+import { checkBinding, openResumeSource } from './resumeSource.ts';
 import { runFiles } from './runFiles.ts';
 import { createStderrPipe, openStderrPipe, type StderrPipe } from './stderrPipe.ts';
 
@@ -43,10 +46,14 @@ export interface QemuEngineOptions {
   readonly program?: string;
   /** How long QEMU may take to open its control socket. */
   readonly startTimeoutMs?: number;
+  /** Captures read memory through QEMU even where it can be read directly. */
+  readonly captureThroughMonitor?: boolean;
 }
 
 /** Port of the agent on vsock. */
 const agentPort = 5000;
+/** Descriptors that a process inherits beyond its standard ones begin here. */
+const firstInherited = 3;
 /** What QEMU itself may need beside the guest's memory. */
 const monitorMb = 192;
 
@@ -60,19 +67,36 @@ export function createQemuEngine(options: QemuEngineOptions): Engine {
   let cgroups: CgroupHost | undefined;
   const cgroupHost = (): CgroupHost => (cgroups ??= detectCgroups());
 
+  const clock = (): Promise<number | undefined> => (tscKhz ??= readTscKhz());
+  const machineParts = (
+    identity: MachineIdentity,
+    run: Pick<RunRecord, 'runDir' | 'transport' | 'paused'>,
+  ): Omit<QemuMachineParts, 'stderr' | 'exited'> => ({
+    identity,
+    runDir: run.runDir,
+    transport: addressOf(run.runDir, run.transport),
+    paused: run.paused === true,
+    lowMemoryBytes: facts.lowMemoryBytes,
+    throughMonitor: options.captureThroughMonitor === true,
+    binding: async () => bindingOfProcess(identity.pid, await clock()),
+  });
+
   async function start(
     spec: MachineSpec,
     recordIdentity: (identity: MachineIdentity) => void,
     stderr: { readonly writer: number; readonly pipe: StderrPipe },
   ): Promise<Machine> {
     const executable = findQemu();
-    const vhostFd = spec.transport.kind === 'vsock' ? openVhostVsock() : undefined;
+    const khz = await clock();
+    const inherited = await openInherited(spec);
     try {
-      const khz = await (tscKhz ??= readTscKhz());
       const args = qemuArguments(facts, spec, {
         ...(khz === undefined ? {} : { tscKhz: khz }),
-        ...(vhostFd === undefined ? {} : { vhostFd: 3 }),
+        ...inherited.facts,
       });
+      if (spec.resumeFrom !== undefined) {
+        checkBinding(spec.resumeFrom, await bindingOf(executable, args, khz));
+      }
       if (cgroupParent !== undefined) {
         createCgroup(cgroupHost(), cgroupParent, spec.runId, limitsOf(spec));
       }
@@ -80,7 +104,7 @@ export function createQemuEngine(options: QemuEngineOptions): Engine {
       const child = spawnDetached(command.file, command.args, {
         output: stderr.writer,
         inheritEnv: false,
-        ...(vhostFd === undefined ? {} : { inherit: [vhostFd] }),
+        inherit: inherited.fds,
       });
       const identity: MachineIdentity = {
         pid: child.pid,
@@ -94,9 +118,7 @@ export function createQemuEngine(options: QemuEngineOptions): Engine {
           enterCgroup(cgroupHost(), cgroupParent, spec.runId, child.pid);
         }
         const parts = {
-          identity,
-          runDir: spec.runDir,
-          transport: addressOf(spec.runDir, spec.transport),
+          ...machineParts(identity, spec),
           stderr: stderr.pipe,
           exited: child.exited,
         };
@@ -107,7 +129,7 @@ export function createQemuEngine(options: QemuEngineOptions): Engine {
         throw bootFailed(error, await stderr.pipe.drain(200));
       }
     } finally {
-      if (vhostFd !== undefined) fs.closeSync(vhostFd);
+      inherited.close();
     }
   }
 
@@ -124,7 +146,10 @@ export function createQemuEngine(options: QemuEngineOptions): Engine {
     async launch(spec, recordIdentity) {
       checkSpec(spec);
       if (spec.runAs !== undefined) await fsp.chown(spec.runDir, spec.runAs.uid, spec.runAs.gid);
-      const stderr = await createStderrPipe(runFiles(spec.runDir).stderr);
+      const stderr = await createStderrPipe(
+        runFiles(spec.runDir).stderr,
+        spec.resumeFrom !== undefined,
+      );
       try {
         return await start(spec, recordIdentity, stderr);
       } catch (error) {
@@ -143,17 +168,31 @@ export function createQemuEngine(options: QemuEngineOptions): Engine {
       if (identity === undefined) return undefined;
       const stderr = openStderrPipe(runFiles(run.runDir).stderr);
       try {
-        return await attachMachine({
-          identity,
-          runDir: run.runDir,
-          transport: addressOf(run.runDir, run.transport),
-          stderr,
-        });
+        return await attachMachine({ ...machineParts(identity, run), stderr });
       } catch (error) {
         stderr?.close();
         if ((await findRun({ ...run, identity }, findQemu())) === undefined) return undefined;
         throw error;
       }
+    },
+
+    async binding(spec) {
+      const args = qemuArguments(
+        facts,
+        {
+          ...spec,
+          ...{ workspaceId: '', runId: '', runDir: '/', kernel: '', initramfs: '' },
+          kernelParameters: {},
+          disk: { path: '/', format: 'qcow2' },
+        },
+        spec.transport.kind === 'vsock' ? { vhostFd: firstInherited } : {},
+      );
+      return bindingOf(findQemu(), args, await clock());
+    },
+
+    async loadMemory(file, expected) {
+      const { loadMemory } = await import('../memory/memoryImage.ts');
+      return loadMemory(file, expected);
     },
 
     async reap(run) {
@@ -180,13 +219,67 @@ function checkSpec(spec: MachineSpec): void {
       message: 'A machine needs a uuid as run id and a plain workspace id.',
     });
   }
+  if (spec.network !== undefined && !/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(spec.network.mac)) {
+    throw new CoppiceError({
+      code: 'invalid_input',
+      message: `${JSON.stringify(spec.network.mac)} is not a MAC address.`,
+    });
+  }
+  if (spec.paused === true && spec.resumeFrom === undefined) {
+    throw new CoppiceError({
+      code: 'invalid_input',
+      message: 'Only a machine that continues from a memory image can start paused.',
+    });
+  }
 }
 
-/** Guest memory, the monitor's own, and under TCG its translation cache. */
+interface Inherited {
+  readonly fds: readonly number[];
+  /** Their numbers in the monitor. */
+  readonly facts: Pick<HostFacts, 'vhostFd' | 'memory'>;
+  close(): void;
+}
+
+/** Descriptors that the monitor gets from here, in the order in which it will count them. */
+async function openInherited(spec: MachineSpec): Promise<Inherited> {
+  const memory =
+    spec.resumeFrom === undefined ? undefined : await openResumeSource(spec.resumeFrom);
+  try {
+    const vhost = spec.transport.kind === 'vsock' ? openVhostVsock() : undefined;
+    const fds = [
+      ...(vhost === undefined ? [] : [vhost]),
+      ...(memory === undefined ? [] : [memory.ram, memory.state]),
+    ];
+    const numberOf = (fd: number): number => firstInherited + fds.indexOf(fd);
+    return {
+      fds,
+      facts: {
+        ...(vhost === undefined ? {} : { vhostFd: numberOf(vhost) }),
+        ...(memory === undefined
+          ? {}
+          : { memory: { ramFd: numberOf(memory.ram), stateFd: numberOf(memory.state) } }),
+      },
+      close() {
+        memory?.close();
+        if (vhost !== undefined) fs.closeSync(vhost);
+      },
+    };
+  } catch (error) {
+    memory?.close();
+    throw error;
+  }
+}
+
+/**
+ * Guest memory, the monitor's own, and under TCG its translation cache. A machine that continues from an
+ * image may be charged for its memory twice: for its own pages, and for the pages of zeros that the kernel
+ * adds to the image when it is the first one to touch a hole there.
+ */
 function limitsOf(spec: MachineSpec): { memoryBytes: number; cpus: number; pids: number } {
+  const guestMb = spec.memoryMb * (spec.resumeFrom === undefined ? 1 : 2);
   const extraMb = monitorMb + (spec.accelerator === 'tcg' ? translationCacheMb : 0);
   return {
-    memoryBytes: spec.limits?.memoryBytes ?? (spec.memoryMb + extraMb) * 1024 * 1024,
+    memoryBytes: spec.limits?.memoryBytes ?? (guestMb + extraMb) * 1024 * 1024,
     cpus: spec.limits?.cpus ?? spec.vcpus + 1,
     pids: spec.limits?.pids ?? 256 + spec.vcpus,
   };

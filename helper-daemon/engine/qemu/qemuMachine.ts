@@ -1,8 +1,10 @@
 /** One running QEMU: its control connection, its end, its console. */
-import fsp from 'node:fs/promises';
 import { CoppiceError } from '../../../protocol/errors.ts';
 import type {
+  Captured,
+  CaptureOptions,
   Machine,
+  MachineBinding,
   MachineBlock,
   MachineEnd,
   MachineEvent,
@@ -10,9 +12,12 @@ import type {
   MachineUsage,
 } from '../machine.ts';
 import type { TransportAddress } from '../../guest/transport.ts';
-import { isAlive, readProcessStat, signalProcess, waitUntilGone } from '../processIdentity.ts';
+import { isAlive, signalProcess, waitUntilGone } from '../processIdentity.ts';
 import { createConsoleLog, type ConsoleLog } from './consoleLog.ts';
+import { currentDisk } from './diskNodes.ts';
 import { describeEnd, type EndFacts } from './machineEnd.ts';
+import { usageOf } from './machineUsage.ts';
+import { pullDisk } from './pullDisk.ts';
 import { asObject, connectQmp, type Qmp, type QmpEvent } from './qmp.ts';
 import { runFiles } from './runFiles.ts';
 import type { StderrPipe } from './stderrPipe.ts';
@@ -20,6 +25,8 @@ import type { StderrPipe } from './stderrPipe.ts';
 /** A monitor that is asked to quit flushes its disks first; one that hangs is killed after this. */
 const quitMs = 3_000;
 const killMs = 30_000;
+/** Stopping flushes the disk to the host's. */
+const stopMs = 60_000;
 /** How often a machine that ran out of disk space tries again. */
 const resumeMs = 5_000;
 /** How long it must then run before it counts as running again. */
@@ -32,6 +39,11 @@ export interface QemuMachineParts {
   readonly stderr: StderrPipe | undefined;
   /** Known only to the daemon that started it. */
   readonly exited?: Promise<{ readonly code: number | null; readonly signal: string | null }>;
+  /** It may stand still: attaching leaves it so. */
+  readonly paused: boolean;
+  readonly lowMemoryBytes: number;
+  readonly throughMonitor: boolean;
+  binding(): Promise<MachineBinding>;
 }
 
 /**
@@ -66,9 +78,15 @@ class QemuMachine implements Machine {
   #blocked: MachineBlock | undefined;
   #resumeTimer: NodeJS.Timeout | undefined;
   #detached = false;
+  readonly #monitorListeners = new Set<(event: QmpEvent | undefined) => void>();
+  /** It is to stand still: nothing here lets it run. */
+  #paused: boolean;
+  #capturing: Promise<void> | undefined;
+  #pulling = false;
 
   constructor(parts: QemuMachineParts) {
     this.#parts = parts;
+    this.#paused = parts.paused;
     this.identity = parts.identity;
     this.transport = parts.transport;
     this.#console = createConsoleLog(runFiles(parts.runDir).console);
@@ -111,17 +129,58 @@ class QemuMachine implements Machine {
     await this.#finish();
   }
 
-  async usage(): Promise<MachineUsage> {
-    const stat = readProcessStat(this.identity.pid);
-    if (stat === undefined || stat.startTime !== this.identity.startTime) {
-      return { rssBytes: 0, cpuMs: 0 };
+  usage(): Promise<MachineUsage> {
+    return usageOf(this.identity);
+  }
+
+  async pause(): Promise<void> {
+    const qmp = await this.#free();
+    this.#paused = true;
+    await qmp.execute('stop', undefined, stopMs);
+  }
+
+  async resume(): Promise<void> {
+    const qmp = await this.#free();
+    this.#paused = false;
+    await qmp.execute('cont');
+  }
+
+  async capture(options: CaptureOptions): Promise<Captured> {
+    if (this.#capturing !== undefined || this.#pulling) throw busy();
+    const capturing = this.#capture(options);
+    this.#capturing = capturing.then(
+      () => undefined,
+      () => undefined,
+    );
+    try {
+      return await capturing;
+    } finally {
+      this.#capturing = undefined;
     }
-    const status = await fsp
-      .readFile(`/proc/${String(this.identity.pid)}/status`, 'utf8')
-      .catch(() => '');
-    const rssKb = Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0);
-    // USER_HZ is 100 on every Linux that Node runs on.
-    return { rssBytes: rssKb * 1024, cpuMs: stat.cpuTicks * 10 };
+  }
+
+  async diskPath(): Promise<string | undefined> {
+    return (await currentDisk(this.#control()))?.path;
+  }
+
+  async growDisk(sizeBytes: number): Promise<void> {
+    const qmp = await this.#free();
+    const disk = await currentDisk(qmp);
+    if (disk === undefined) {
+      throw new CoppiceError({ code: 'invalid_input', message: 'The machine has no disk.' });
+    }
+    await qmp.execute('block_resize', { 'node-name': disk.nodeName, size: sizeBytes });
+  }
+
+  async pullDisk(base: string, signal: AbortSignal): Promise<void> {
+    const qmp = await this.#free();
+    if (this.#pulling) throw busy();
+    this.#pulling = true;
+    try {
+      await pullDisk(qmp, (listener) => this.#watchMonitor(listener), base, signal);
+    } finally {
+      this.#pulling = false;
+    }
   }
 
   blocked(): MachineBlock | undefined {
@@ -138,10 +197,53 @@ class QemuMachine implements Machine {
     clearTimeout(this.#resumeTimer);
     this.#listeners.clear();
     this.#qmp?.close();
+    this.#tellMonitor(undefined);
     this.#parts.stderr?.close();
   }
 
-  #onEvent({ event, data }: QmpEvent): void {
+  /** Loaded on demand: a daemon whose machines are never captured does without native code. */
+  async #capture(options: CaptureOptions): Promise<Captured> {
+    const { captureMachine } = await import('./capture.ts');
+    const { runDir, lowMemoryBytes, throughMonitor } = this.#parts;
+    const captured = await captureMachine(
+      {
+        qmp: this.#control(),
+        pid: this.identity.pid,
+        runDir,
+        lowMemoryBytes,
+        throughMonitor,
+        binding: () => this.#parts.binding(),
+      },
+      options,
+    );
+    if (options.stayPaused === true) this.#paused = true;
+    return captured;
+  }
+
+  /** @throws CoppiceError `internal` when nothing answers there any more */
+  #control(): Qmp {
+    if (this.#qmp !== undefined) return this.#qmp;
+    throw new CoppiceError({ code: 'internal', message: 'The machine has no monitor.' });
+  }
+
+  /** The monitor, once no capture needs it for itself. */
+  async #free(): Promise<Qmp> {
+    while (this.#capturing !== undefined) await this.#capturing;
+    return this.#control();
+  }
+
+  #watchMonitor(listener: (event: QmpEvent | undefined) => void): () => void {
+    this.#monitorListeners.add(listener);
+    return () => this.#monitorListeners.delete(listener);
+  }
+
+  #tellMonitor(event: QmpEvent | undefined): void {
+    for (const listener of this.#monitorListeners) listener(event);
+  }
+
+  #onEvent(occurred: QmpEvent): void {
+    const { event, data } = occurred;
+    this.#tellMonitor(occurred);
     if (event === 'SHUTDOWN') {
       // `guest` is false for quit and for signals to the monitor.
       if (data['guest'] === true) this.#facts.guestLeft = String(data['reason']);
@@ -168,19 +270,20 @@ class QemuMachine implements Machine {
 
   /** What happened while nobody was connected: the guest may have left, or a pause was never undone. */
   async #catchUp(qmp: Qmp): Promise<void> {
-    const { status } = asObject(await qmp.execute('query-status'));
+    const status = await loadedStatus(qmp);
     if (status === 'shutdown' || status === 'guest-panicked' || status === 'internal-error') {
       this.#facts.guestLeft = status;
       void this.#finish().catch(() => undefined);
     } else if (status === 'io-error') {
       this.#setBlocked('host_disk_full');
     } else if (status === 'paused' || status === 'prelaunch') {
-      await qmp.execute('cont');
+      if (!this.#paused && this.#capturing === undefined) await qmp.execute('cont');
     }
   }
 
   /** The process has gone, or its monitor dropped us: only the process table tells which. */
   async #onControlLost(): Promise<void> {
+    this.#tellMonitor(undefined);
     if (this.#isLeaving()) return;
     for (let attempt = 0; attempt < 5; attempt += 1) {
       if (await waitUntilGone(this.identity, 100 * (attempt + 1))) break;
@@ -204,15 +307,21 @@ class QemuMachine implements Machine {
     clearTimeout(this.#resumeTimer);
     if (block === 'host_disk_full') {
       // Writing again is the only way to learn whether there is room now; it stops again if not.
-      this.#resumeTimer = setTimeout(
-        () => void this.#qmp?.execute('cont').catch(() => undefined),
-        resumeMs,
-      );
+      this.#resumeTimer = setTimeout(() => void this.#tryAgain(), resumeMs);
       this.#resumeTimer.unref();
     }
     if (block === this.#blocked) return;
     this.#blocked = block;
     this.#tell({ type: 'blocked', block });
+  }
+
+  async #tryAgain(): Promise<void> {
+    try {
+      const qmp = await this.#free();
+      if (!this.#paused && this.#blocked !== undefined) await qmp.execute('cont');
+    } catch {
+      // The monitor is gone or will be asked again when it reports the next failure.
+    }
   }
 
   #tell(event: MachineEvent): void {
@@ -235,6 +344,7 @@ class QemuMachine implements Machine {
     await this.#console.drain(this.#qmp);
     await endProcess(this.identity, this.#qmp);
     this.#qmp?.close();
+    this.#tellMonitor(undefined);
     const exit = await exitOf(this.#parts.exited);
     if (exit !== undefined) this.#facts.exit = exit;
     const stderrTail = (await this.#parts.stderr?.drain(500)) ?? '';
@@ -242,6 +352,23 @@ class QemuMachine implements Machine {
     this.#listeners.clear();
     this.#settle({ ...describeEnd(this.#facts, consoleTail), consoleTail, stderrTail });
   }
+}
+
+/** Its state once it is no longer reading a memory image; QEMU exits when it cannot. */
+async function loadedStatus(qmp: Qmp): Promise<string> {
+  for (;;) {
+    const status = String(asObject(await qmp.execute('query-status'))['status']);
+    if (status !== 'inmigrate') return status;
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+function busy(): CoppiceError {
+  return new CoppiceError({
+    code: 'busy',
+    message: 'The state or the disk of the machine is being copied already.',
+    next: 'Try again when that is done.',
+  });
 }
 
 /** The exit status arrives a moment after the process has gone. */

@@ -21,7 +21,7 @@ export interface DaemonFacts {
 export function daemonHandlers(services: WorkspaceServices, facts: DaemonFacts): DaemonHandlers {
   return {
     async daemon_status() {
-      const records = services.store.all();
+      const records = services.store.visible();
       const running = records.filter((record) => services.machines.get(record.id) !== undefined);
       const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
       return {

@@ -5,7 +5,7 @@ import type { WorkspaceServices } from '../../workspaces/services.ts';
 import type { Handlers } from '../handlerTypes.ts';
 import { serveProcess } from '../streams/processStream.ts';
 import { exitResult } from './exitResult.ts';
-import { callGuest, guestClients, pathBytes } from './guestCall.ts';
+import { callGuest, guestStreams, pathBytes } from './guestCall.ts';
 import { captureText } from './outputText.ts';
 
 type ProcessHandlers = Pick<
@@ -50,8 +50,8 @@ export function processHandlers(services: WorkspaceServices): ProcessHandlers {
         };
       }),
     async process_open(input, { session }) {
-      const { process } = await guestClients(services, input.workspace_id);
-      const stream = serveProcess(process, {
+      const streams = await guestStreams(services, input.workspace_id, session);
+      const stream = serveProcess(streams.clients.process, {
         ...(input.job_id === undefined
           ? {
               start: {
@@ -72,7 +72,7 @@ export function processHandlers(services: WorkspaceServices): ProcessHandlers {
               },
             }),
       });
-      return { ticket: session.openStream(stream, () => undefined) };
+      return { ticket: streams.open(stream) };
     },
     process_start: (input, { signal }) =>
       callGuest(services, input.workspace_id, signal, async ({ process }, options) => {

@@ -1,11 +1,18 @@
 import type { OutputOf } from '../../../protocol/operations.ts';
+import { expiry } from '../../workspaces/bringUp.ts';
 import { createWorkspace } from '../../workspaces/create.ts';
 import { destroyWorkspace } from '../../workspaces/destroy.ts';
 import { describeWorkspace, workspaceLoad, workspaceLogs } from '../../workspaces/inspect.ts';
+import { pauseWorkspace, resumeWorkspace } from '../../workspaces/pause.ts';
+import type { Pool } from '../../workspaces/pool.ts';
+import { resolveWorkspace } from '../../workspaces/resolve.ts';
 import type { WorkspaceServices } from '../../workspaces/services.ts';
 import { startWorkspace } from '../../workspaces/start.ts';
 import { stopWorkspace } from '../../workspaces/stop.ts';
-import { summarize } from '../../workspaces/view.ts';
+import { suspendWorkspace } from '../../workspaces/suspend.ts';
+import type { Templates } from '../../workspaces/templates.ts';
+import { changeState, summarize } from '../../workspaces/view.ts';
+import { destroyWith } from './ephemeral.ts';
 import type { Handlers } from '../handlerTypes.ts';
 
 type WorkspaceHandlers = Pick<
@@ -18,30 +25,29 @@ type WorkspaceHandlers = Pick<
   | 'workspace_stop'
   | 'workspace_logs'
   | 'workspace_stats'
+  | 'workspace_pause'
+  | 'workspace_suspend'
+  | 'workspace_resume'
+  | 'workspace_configure'
 >;
 
-export function workspaceHandlers(services: WorkspaceServices): WorkspaceHandlers {
+export function workspaceHandlers(
+  services: WorkspaceServices,
+  ready: { readonly templates: Templates; readonly pool: Pool },
+): WorkspaceHandlers {
   return {
     async workspace_create(
       input,
       { signal, session, progress },
     ): Promise<OutputOf<'workspace_create'>> {
       const started = performance.now();
-      const record = await createWorkspace(services, input, { signal, progress });
-      if (record.ephemeral) {
-        session.onClose(() => {
-          destroyWorkspace(services, record.id).catch((error: unknown) => {
-            services.log.info(
-              { workspace: record.id, err: error },
-              'ephemeral machine not removed',
-            );
-          });
-        });
-      }
+      const made = await createWorkspace(services, ready, input, { signal, progress });
+      if (made.record.ephemeral) destroyWith(services, session, made.record.id);
       return {
-        ...summarize(record),
+        ...summarize(services, made.record),
         boot_time_ms: performance.now() - started,
-        from_pool: false,
+        from_pool: made.fromPool,
+        from_template: made.fromTemplate,
       };
     },
     async workspace_destroy({ workspace_id }) {
@@ -49,19 +55,40 @@ export function workspaceHandlers(services: WorkspaceServices): WorkspaceHandler
       return { workspace_id: record.id, name: record.name };
     },
     async workspace_list({ state_filter }) {
-      const records = services.store.all();
-      return records
+      return services.store
+        .visible()
         .filter((record) => state_filter === undefined || record.state === state_filter)
-        .map((record) => summarize(record));
+        .map((record) => summarize(services, record));
     },
     workspace_info: ({ workspace_id }) => describeWorkspace(services, workspace_id),
     workspace_stats: ({ workspace_id }) => workspaceLoad(services, workspace_id),
     workspace_logs: (input) => workspaceLogs(services, input),
     async workspace_start({ workspace_id }, { signal, progress }) {
-      return summarize(await startWorkspace(services, workspace_id, { signal, progress }));
+      return summarize(services, await startWorkspace(services, workspace_id, { signal, progress }));
     },
     async workspace_stop({ workspace_id, force }) {
-      return summarize(await stopWorkspace(services, workspace_id, { force: force ?? false }));
+      const record = await stopWorkspace(services, workspace_id, { force: force ?? false });
+      return summarize(services, record);
+    },
+    async workspace_pause({ workspace_id }) {
+      return summarize(services, await pauseWorkspace(services, workspace_id));
+    },
+    async workspace_suspend({ workspace_id }) {
+      const record = await suspendWorkspace(services, workspace_id);
+      const memory = record.memoryId === null ? undefined : services.tree.memory(record.memoryId);
+      return { ...summarize(services, record), memory_bytes: memory?.bytes ?? 0 };
+    },
+    async workspace_resume({ workspace_id }, { signal, progress }) {
+      const record = await resumeWorkspace(services, workspace_id, { signal, progress });
+      return summarize(services, record);
+    },
+    async workspace_configure({ workspace_id, ttl_secs, idle_suspend_secs }) {
+      const { id } = resolveWorkspace(services.store, workspace_id);
+      const record = changeState(services, id, {
+        ...(ttl_secs === undefined ? {} : { expiresAt: expiry(services, ttl_secs) }),
+        ...(idle_suspend_secs === undefined ? {} : { idleSuspendSecs: idle_suspend_secs }),
+      });
+      return summarize(services, record);
     },
   };
 }

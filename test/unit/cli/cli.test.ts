@@ -266,7 +266,7 @@ describe('output', () => {
         .toString()
         .trim()
         .split('\n');
-    expect(await complete('st')).toEqual(['start', 'stop', 'stat', 'stats', 'status']);
+    expect(await complete('st')).toEqual(['start', 'stop', 'stats', 'stat', 'storage', 'status']);
     expect(await complete('exec', 'd')).toEqual(['demo', 'dev']);
     expect(await complete('cp', 'de')).toEqual(['demo:/', 'dev:/']);
     expect(await complete('jobs', 'at')).toEqual(['attach']);

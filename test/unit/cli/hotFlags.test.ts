@@ -12,7 +12,7 @@ import type { Operation } from '../../../protocol/operation.ts';
 
 const undescribed = (): string => '';
 /** Flags that are the command's own and no field of an operation. */
-const own = new Set(['interactive', 'tty', 'in', 'out']);
+const own = new Set(['interactive', 'tty', 'in', 'out', 'force']);
 const cases: readonly (readonly [CommandSpec, readonly Operation[]])[] = [
   [execSpec(undescribed), [operations.process_open]],
   [shellSpec(undescribed), [operations.process_open]],

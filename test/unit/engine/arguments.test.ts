@@ -101,6 +101,24 @@ describe('qemuArguments', () => {
     `);
   });
 
+  it('continues from memory instead of booting', () => {
+    const given = lines(
+      { ...spec, paused: true, network: { mac: '52:54:00:12:34:56' } },
+      {
+        ...host,
+        memory: { ramFd: 3, stateFd: 4 },
+      },
+    );
+    expect(given).toContain(
+      '-object memory-backend-file,id=ram,size=512M,mem-path=/proc/self/fd/3,share=off',
+    );
+    expect(given).toContain('-incoming fd:4\n-S\n');
+    expect(given).not.toMatch(/-kernel|-initrd|-append|memory-backend-ram|share=on|balloon/);
+    expect(given).toContain(
+      '-netdev user,id=net,restrict=on\n-device virtio-net-device,netdev=net,mac=52:54:00:12:34:56',
+    );
+  });
+
   it('leaves the disk out when there is none', () => {
     const diskless: Partial<MachineSpec> = { ...spec };
     Reflect.deleteProperty(diskless, 'disk');

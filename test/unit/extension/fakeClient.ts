@@ -63,6 +63,9 @@ export function summary(name: string, facts: Partial<WorkspaceSummary> = {}): Wo
     resources: { vcpus: 2, memory_mb: 512, disk_gb: 10 },
     created_at: '2026-01-01T00:00:00Z',
     ephemeral: false,
+    snapshot: null,
+    forked_from: null,
+    expires_at: null,
     problem: null,
     ...facts,
   };

@@ -9,7 +9,10 @@ import type {
   MachineIdentity,
   MachineSpec,
 } from '../../../helper-daemon/engine/machine.ts';
-import { createQemuEngine } from '../../../helper-daemon/engine/qemu/qemuEngine.ts';
+import {
+  createQemuEngine,
+  type QemuEngineOptions,
+} from '../../../helper-daemon/engine/qemu/qemuEngine.ts';
 import { openGuestLink, type GuestLink } from '../../../helper-daemon/guest/guestLink.ts';
 import { readBootAssets, type BootAssets } from '../../../helper-daemon/images/bootAssets.ts';
 
@@ -28,14 +31,14 @@ export interface TestBed {
   readonly recorded: Map<string, MachineIdentity>;
   spec(changes?: Partial<MachineSpec>): MachineSpec;
   launch(changes?: Partial<MachineSpec>): Promise<TestMachine>;
-  link(machine: Machine, key: string): GuestLink;
+  link(machine: Machine, key: string, generation?: number): GuestLink;
   /** Lets machines that run under an account of their own pass through the directories of the test. */
   openToAccounts(...others: readonly string[]): void;
   dispose(): Promise<void>;
 }
 
 export async function openTestBed(
-  engineOptions: { readonly cgroupParent?: string } = {},
+  engineOptions: Partial<QemuEngineOptions> = {},
 ): Promise<TestBed> {
   const assets: BootAssets = await readBootAssets();
   const directory = mkdtempSync(path.join(os.tmpdir(), 'cop-'));
@@ -72,8 +75,8 @@ export async function openTestBed(
     return made;
   }
 
-  function link(machine: Machine, key: string): GuestLink {
-    const made = openGuestLink({ machine, channelKey: key, generation: 1 });
+  function link(machine: Machine, key: string, generation = 1): GuestLink {
+    const made = openGuestLink({ machine, channelKey: key, generation });
     links.push(made);
     return made;
   }

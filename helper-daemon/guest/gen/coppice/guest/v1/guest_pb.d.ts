@@ -135,6 +135,25 @@ export declare type GetInfoResponse = Message<"coppice.guest.v1.GetInfoResponse"
    * @generated from field: bool system_init = 13;
    */
   systemInit: boolean;
+
+  /**
+   * Between Hold and Release.
+   *
+   * @generated from field: bool held = 14;
+   */
+  held: boolean;
+
+  /**
+   * Of the first Ethernet interface: "aa:bb:cc:dd:ee:ff" and its first IPv4 address. Empty where there is none.
+   *
+   * @generated from field: string mac = 15;
+   */
+  mac: string;
+
+  /**
+   * @generated from field: string address = 16;
+   */
+  address: string;
 };
 
 /**
@@ -179,6 +198,18 @@ export declare type ConfigureRequest = Message<"coppice.guest.v1.ConfigureReques
    * @generated from field: optional bytes entropy = 5;
    */
   entropy?: Uint8Array | undefined;
+
+  /**
+   * @generated from field: optional coppice.guest.v1.NetworkIdentity network = 6;
+   */
+  network?: NetworkIdentity | undefined;
+
+  /**
+   * Release after everything else has succeeded.
+   *
+   * @generated from field: optional bool release = 7;
+   */
+  release?: boolean | undefined;
 };
 
 /**
@@ -198,6 +229,110 @@ export declare type ConfigureResponse = Message<"coppice.guest.v1.ConfigureRespo
  * Use `create(ConfigureResponseSchema)` to create a new message.
  */
 export declare const ConfigureResponseSchema: GenMessage<ConfigureResponse>;
+
+/**
+ * What a network interface is to be from now on; addresses, routes and neighbours it has are dropped.
+ *
+ * @generated from message coppice.guest.v1.NetworkIdentity
+ */
+export declare type NetworkIdentity = Message<"coppice.guest.v1.NetworkIdentity"> & {
+  /**
+   * The first Ethernet interface when empty. FAILED_PRECONDITION when it does not exist.
+   *
+   * @generated from field: string interface = 1;
+   */
+  interface: string;
+
+  /**
+   * "aa:bb:cc:dd:ee:ff", not a multicast address.
+   *
+   * @generated from field: string mac = 2;
+   */
+  mac: string;
+
+  /**
+   * IPv4, as the two below.
+   *
+   * @generated from field: string address = 3;
+   */
+  address: string;
+
+  /**
+   * 1 to 32.
+   *
+   * @generated from field: uint32 prefix_length = 4;
+   */
+  prefixLength: number;
+
+  /**
+   * The default route; none when empty. Reached on the link also where it is outside the prefix.
+   *
+   * @generated from field: string gateway = 5;
+   */
+  gateway: string;
+
+  /**
+   * Name servers (IPv4 or IPv6, at most 8). /etc/resolv.conf is only written when there are some; where it is
+   * a symlink into /run or to nothing it becomes a file, other links are followed.
+   *
+   * @generated from field: repeated string dns = 6;
+   */
+  dns: string[];
+};
+
+/**
+ * Describes the message coppice.guest.v1.NetworkIdentity.
+ * Use `create(NetworkIdentitySchema)` to create a new message.
+ */
+export declare const NetworkIdentitySchema: GenMessage<NetworkIdentity>;
+
+/**
+ * @generated from message coppice.guest.v1.HoldRequest
+ */
+export declare type HoldRequest = Message<"coppice.guest.v1.HoldRequest"> & {
+};
+
+/**
+ * Describes the message coppice.guest.v1.HoldRequest.
+ * Use `create(HoldRequestSchema)` to create a new message.
+ */
+export declare const HoldRequestSchema: GenMessage<HoldRequest>;
+
+/**
+ * @generated from message coppice.guest.v1.HoldResponse
+ */
+export declare type HoldResponse = Message<"coppice.guest.v1.HoldResponse"> & {
+};
+
+/**
+ * Describes the message coppice.guest.v1.HoldResponse.
+ * Use `create(HoldResponseSchema)` to create a new message.
+ */
+export declare const HoldResponseSchema: GenMessage<HoldResponse>;
+
+/**
+ * @generated from message coppice.guest.v1.ReleaseRequest
+ */
+export declare type ReleaseRequest = Message<"coppice.guest.v1.ReleaseRequest"> & {
+};
+
+/**
+ * Describes the message coppice.guest.v1.ReleaseRequest.
+ * Use `create(ReleaseRequestSchema)` to create a new message.
+ */
+export declare const ReleaseRequestSchema: GenMessage<ReleaseRequest>;
+
+/**
+ * @generated from message coppice.guest.v1.ReleaseResponse
+ */
+export declare type ReleaseResponse = Message<"coppice.guest.v1.ReleaseResponse"> & {
+};
+
+/**
+ * Describes the message coppice.guest.v1.ReleaseResponse.
+ * Use `create(ReleaseResponseSchema)` to create a new message.
+ */
+export declare const ReleaseResponseSchema: GenMessage<ReleaseResponse>;
 
 /**
  * @generated from message coppice.guest.v1.GetStatsRequest
@@ -940,6 +1075,13 @@ export declare type ProcessInfo = Message<"coppice.guest.v1.ProcessInfo"> & {
    * @generated from field: uint32 attached_clients = 11;
    */
   attachedClients: number;
+
+  /**
+   * Its id before the last change of the generation; 0 when it was started after that.
+   *
+   * @generated from field: uint64 inherited_from = 12;
+   */
+  inheritedFrom: bigint;
 };
 
 /**
@@ -2004,6 +2146,182 @@ export declare type ExtractResponse = Message<"coppice.guest.v1.ExtractResponse"
 export declare const ExtractResponseSchema: GenMessage<ExtractResponse>;
 
 /**
+ * @generated from message coppice.guest.v1.ManifestRequest
+ */
+export declare type ManifestRequest = Message<"coppice.guest.v1.ManifestRequest"> & {
+  /**
+   * @generated from field: bytes path = 1;
+   */
+  path: Uint8Array;
+
+  /**
+   * 1 is the children of `path` alone; 0 is everything.
+   *
+   * @generated from field: uint32 max_depth = 2;
+   */
+  maxDepth: number;
+};
+
+/**
+ * Describes the message coppice.guest.v1.ManifestRequest.
+ * Use `create(ManifestRequestSchema)` to create a new message.
+ */
+export declare const ManifestRequestSchema: GenMessage<ManifestRequest>;
+
+/**
+ * At most 512 entries and about 64 KiB.
+ *
+ * @generated from message coppice.guest.v1.ManifestResponse
+ */
+export declare type ManifestResponse = Message<"coppice.guest.v1.ManifestResponse"> & {
+  /**
+   * @generated from field: repeated coppice.guest.v1.ManifestEntry entries = 1;
+   */
+  entries: ManifestEntry[];
+};
+
+/**
+ * Describes the message coppice.guest.v1.ManifestResponse.
+ * Use `create(ManifestResponseSchema)` to create a new message.
+ */
+export declare const ManifestResponseSchema: GenMessage<ManifestResponse>;
+
+/**
+ * @generated from message coppice.guest.v1.ManifestEntry
+ */
+export declare type ManifestEntry = Message<"coppice.guest.v1.ManifestEntry"> & {
+  /**
+   * Relative to the path of the request.
+   *
+   * @generated from field: bytes path = 1;
+   */
+  path: Uint8Array;
+
+  /**
+   * @generated from field: coppice.guest.v1.FileKind kind = 2;
+   */
+  kind: FileKind;
+
+  /**
+   * @generated from field: uint64 size = 3;
+   */
+  size: bigint;
+
+  /**
+   * st_mode: type and permissions.
+   *
+   * @generated from field: uint32 mode = 4;
+   */
+  mode: number;
+
+  /**
+   * @generated from field: uint32 uid = 5;
+   */
+  uid: number;
+
+  /**
+   * @generated from field: uint32 gid = 6;
+   */
+  gid: number;
+
+  /**
+   * @generated from field: int64 mtime_ns = 7;
+   */
+  mtimeNs: bigint;
+
+  /**
+   * @generated from field: int64 ctime_ns = 8;
+   */
+  ctimeNs: bigint;
+
+  /**
+   * @generated from field: uint64 inode = 9;
+   */
+  inode: bigint;
+
+  /**
+   * Of a symlink, as stored.
+   *
+   * @generated from field: bytes target = 10;
+   */
+  target: Uint8Array;
+
+  /**
+   * @generated from field: uint32 nlink = 11;
+   */
+  nlink: number;
+
+  /**
+   * st_rdev of a device node.
+   *
+   * @generated from field: uint64 device = 12;
+   */
+  device: bigint;
+};
+
+/**
+ * Describes the message coppice.guest.v1.ManifestEntry.
+ * Use `create(ManifestEntrySchema)` to create a new message.
+ */
+export declare const ManifestEntrySchema: GenMessage<ManifestEntry>;
+
+/**
+ * @generated from message coppice.guest.v1.DigestRequest
+ */
+export declare type DigestRequest = Message<"coppice.guest.v1.DigestRequest"> & {
+  /**
+   * At most 256.
+   *
+   * @generated from field: repeated bytes paths = 1;
+   */
+  paths: Uint8Array[];
+};
+
+/**
+ * Describes the message coppice.guest.v1.DigestRequest.
+ * Use `create(DigestRequestSchema)` to create a new message.
+ */
+export declare const DigestRequestSchema: GenMessage<DigestRequest>;
+
+/**
+ * @generated from message coppice.guest.v1.DigestResponse
+ */
+export declare type DigestResponse = Message<"coppice.guest.v1.DigestResponse"> & {
+  /**
+   * @generated from field: bytes path = 1;
+   */
+  path: Uint8Array;
+
+  /**
+   * 32 bytes; empty with an error.
+   *
+   * @generated from field: bytes sha256 = 2;
+   */
+  sha256: Uint8Array;
+
+  /**
+   * Bytes that were read.
+   *
+   * @generated from field: uint64 size = 3;
+   */
+  size: bigint;
+
+  /**
+   * Empty, or why there is none: "not_a_file" (symlinks, directories, devices), "io_error" or one of the words
+   * above.
+   *
+   * @generated from field: string error = 4;
+   */
+  error: string;
+};
+
+/**
+ * Describes the message coppice.guest.v1.DigestResponse.
+ * Use `create(DigestResponseSchema)` to create a new message.
+ */
+export declare const DigestResponseSchema: GenMessage<DigestResponse>;
+
+/**
  * @generated from message coppice.guest.v1.TunnelRequest
  */
 export declare type TunnelRequest = Message<"coppice.guest.v1.TunnelRequest"> & {
@@ -2200,7 +2518,7 @@ export declare const FileKindSchema: GenEnum<FileKind>;
 
 /**
  * ---------------------------------------------------------------------------------------------
- * System: identity, clock, entropy, load, shutdown.
+ * System: identity, clock, entropy, holding the workload, load, shutdown.
  *
  * @generated from service coppice.guest.v1.SystemService
  */
@@ -2225,7 +2543,9 @@ export declare const SystemService: GenService<{
   },
   /**
    * Gives the machine its identity. Everything in one request is applied, or the first failure is
-   * reported and the host must not let a workload run. Absent fields are left as they are.
+   * reported and the host must not let a workload run. Absent fields are left as they are. The order is
+   * entropy, clock, host name, machine id, network, generation (with the new process ids), release; the
+   * message of an error names the step that failed, and a machine that was held stays held.
    *
    * @generated from rpc coppice.guest.v1.SystemService.Configure
    */
@@ -2233,6 +2553,29 @@ export declare const SystemService: GenService<{
     methodKind: "unary";
     input: typeof ConfigureRequestSchema;
     output: typeof ConfigureResponseSchema;
+  },
+  /**
+   * Stops every process of the workload, so that a copy made of this machine does nothing before Configure has
+   * given it an identity of its own. Done when everything stands still; after 2 s without that, everything runs
+   * on and it fails (FAILED_PRECONDITION, as where there is no cgroup v2). Only Release or Configure's `release`
+   * end it, never time: a copy would wake up by itself as its parent. Holding twice is holding once. While the
+   * machine is held, calls that start a process wait for the release (and start nothing when their client has
+   * gone by then), time-outs of processes stand still, and Shutdown kills at once.
+   *
+   * @generated from rpc coppice.guest.v1.SystemService.Hold
+   */
+  hold: {
+    methodKind: "unary";
+    input: typeof HoldRequestSchema;
+    output: typeof HoldResponseSchema;
+  },
+  /**
+   * @generated from rpc coppice.guest.v1.SystemService.Release
+   */
+  release: {
+    methodKind: "unary";
+    input: typeof ReleaseRequestSchema;
+    output: typeof ReleaseResponseSchema;
   },
   /**
    * @generated from rpc coppice.guest.v1.SystemService.GetStats
@@ -2286,8 +2629,12 @@ export declare const SystemService: GenService<{
 
 /**
  * ---------------------------------------------------------------------------------------------
- * Processes. Every process started here is tracked by an id (from 1, per agent boot), runs in its own
- * cgroup and session, and keeps the head and the tail of its output. Error words: "not_started" (nothing
+ * Processes. Every process started here is tracked by an id, runs in its own cgroup and session, and keeps the
+ * head and the tail of its output. Ids count from 1 after a boot. When Configure changes a generation that is
+ * not 0 (the machine was restored, or is a fork) every process gets a new id, counted on from
+ * generation * 100000 + 1, or from the highest id there has been if that is more. The old ids are not found any
+ * more, so what a client learned in another life of the machine never means something else in this one. Error
+ * words: "not_started" (nothing
  * has run; also with "user_unknown" and "not_found" for a missing directory or program), "too_large",
  * "running", "ended".
  *
@@ -2499,6 +2846,31 @@ export declare const FileService: GenService<{
     methodKind: "client_streaming";
     input: typeof ExtractRequestSchema;
     output: typeof ExtractResponseSchema;
+  },
+  /**
+   * Every entry below a directory, in pre-order, the children of a directory sorted by the bytes of their names.
+   * Symlinks are not followed (but one at the end of `path`) and mount points not entered: they are listed and
+   * nothing below them. What disappears meanwhile is left out. No more than some 8 MiB of names are held at once:
+   * larger directories are read several times. RESOURCE_EXHAUSTED ("too_large") where directories nest deeper
+   * than 2048, which no path reaches.
+   *
+   * @generated from rpc coppice.guest.v1.FileService.Manifest
+   */
+  manifest: {
+    methodKind: "server_streaming";
+    input: typeof ManifestRequestSchema;
+    output: typeof ManifestResponseSchema;
+  },
+  /**
+   * SHA-256 of regular files, a response for each path in the order of the request. Symlinks at the end of a path
+   * are not followed.
+   *
+   * @generated from rpc coppice.guest.v1.FileService.Digest
+   */
+  digest: {
+    methodKind: "server_streaming";
+    input: typeof DigestRequestSchema;
+    output: typeof DigestResponseSchema;
   },
 }>;
 

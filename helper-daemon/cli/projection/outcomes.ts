@@ -1,0 +1,30 @@
+/** Replies that say that something is not as it should be: exit codes and words for stderr. */
+import type { OperationName, OutputOf } from '../../../protocol/operations.ts';
+import { exitCodes } from '../exitCodes.ts';
+import { forkComplaint } from '../render/fork.ts';
+
+export interface Outcome {
+  readonly exitCode: number;
+  /** For stderr. */
+  readonly complaint?: string | undefined;
+}
+
+type Judges = { readonly [N in OperationName]?: (output: OutputOf<N>) => Outcome };
+
+const judges: Judges = {
+  workspace_fork: (fork) => ({ exitCode: forkExitCode(fork), complaint: forkComplaint(fork) }),
+  storage_verify: ({ ok }) => ({ exitCode: ok ? exitCodes.ok : exitCodes.negative }),
+  pool_prepare: ({ state }) => ({
+    exitCode: state === 'failed' ? exitCodes.negative : exitCodes.ok,
+  }),
+};
+
+function forkExitCode({ success_count, failure_count }: OutputOf<'workspace_fork'>): number {
+  if (failure_count === 0) return exitCodes.ok;
+  return success_count === 0 ? exitCodes.negative : exitCodes.partial;
+}
+
+export function outcomeOf(name: OperationName, output: unknown): Outcome {
+  const judge = judges[name] as ((output: unknown) => Outcome) | undefined;
+  return judge?.(output) ?? { exitCode: exitCodes.ok };
+}

@@ -1,0 +1,246 @@
+/**
+ * What keeps the layers few and the chains short: layers that nobody needs go, those without a name are folded
+ * into the one above, heads that stand on too many are made independent of them, and digests are filled in. All
+ * of it in the background, one thing at a time; what a crash interrupts is found again.
+ */
+import type { Base, ChainedStorage } from '../storage/backend.ts';
+import type { LayerRecord } from '../store/treeStore.ts';
+import { layerLock, requireLayer, usableBase } from './heads.ts';
+import type { WorkspaceServices } from './services.ts';
+
+export interface LayerCare {
+  /** Looks soon what there is to do. */
+  soon(): void;
+  /** Does everything now. */
+  now(): Promise<{ readonly merged: number }>;
+  close(): Promise<void>;
+}
+
+/** Deletes layers and memory files that nothing needs. Returns what went. */
+export async function collect(services: WorkspaceServices): Promise<string[]> {
+  const removed: string[] = [];
+  for (;;) {
+    const layers = services.tree.unneededLayers();
+    if (layers.length === 0) break;
+    for (const layer of layers) {
+      // The row first: a file without a row is removed at the next start.
+      services.tree.removeLayer(layer.id);
+      await services.storages.named(layer.storage).deleteLayer(layer.locator);
+      removed.push(layer.locator);
+    }
+  }
+  for (const { id } of services.tree.unneededMemories()) {
+    services.tree.removeMemory(id);
+    await services.memories.remove(id);
+    removed.push(`memory ${id}`);
+  }
+  return removed;
+}
+
+/** How long things must be quiet before the daemon tidies up. */
+const quietMs = 2_000;
+const contentionPollMs = 100;
+
+export function layerCare(services: WorkspaceServices): LayerCare {
+  const closed = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  let working: Promise<{ merged: number }> | undefined;
+
+  async function work(): Promise<{ merged: number }> {
+    let merged = 0;
+    await collect(services);
+    for (const layer of services.tree.foldableLayers()) {
+      if (closed.signal.aborted) break;
+      if (await attempt('fold', layer.id, () => fold(services, layer, closed.signal))) merged += 1;
+    }
+    for (const record of services.store.visible()) {
+      if (closed.signal.aborted) break;
+      await attempt('flatten', record.id, () => flatten(services, record.id, closed.signal));
+    }
+    await collect(services);
+    for (const layer of services.tree.layers()) {
+      if (closed.signal.aborted) break;
+      if (layer.sha256 === null) await attempt('digest', layer.id, () => fillDigest(services, layer));
+    }
+    return { merged };
+  }
+
+  async function attempt(
+    what: string,
+    subject: string,
+    act: () => Promise<boolean>,
+  ): Promise<boolean> {
+    try {
+      return await act();
+    } catch (error) {
+      services.log.warn({ subject, err: error }, `${what} not done`);
+      return false;
+    }
+  }
+
+  function now(): Promise<{ merged: number }> {
+    clearTimeout(timer);
+    const before = working ?? Promise.resolve();
+    const mine = before.then(work);
+    working = mine;
+    return mine.finally(() => {
+      if (working === mine) working = undefined;
+    });
+  }
+
+  return {
+    soon() {
+      clearTimeout(timer);
+      if (closed.signal.aborted) return;
+      timer = setTimeout(() => void now().catch(() => undefined), quietMs);
+      timer.unref();
+    },
+    now,
+    async close() {
+      clearTimeout(timer);
+      closed.abort();
+      await working?.catch(() => undefined);
+    },
+  };
+}
+
+/** Folds a layer without a name into its only user. False when that is not possible now. */
+async function fold(
+  services: WorkspaceServices,
+  layer: LayerRecord,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { chains } = services.storages.named(layer.storage);
+  if (chains === undefined) return false;
+  const [child] = services.tree.childrenOfLayer(layer.id);
+  if (child !== undefined) return await mergeUp(services, chains, layer, child);
+  const head = services.store.all().find((record) => record.baseLayer === layer.id);
+  if (head === undefined) return false;
+  return await pull(services, chains, head.id, layer.id, layer.parentId, signal);
+}
+
+async function mergeUp(
+  services: WorkspaceServices,
+  chains: ChainedStorage,
+  layer: LayerRecord,
+  child: LayerRecord,
+): Promise<boolean> {
+  return await services.locks.run(layerLock(child.id), async () => {
+    const base = await baseBelow(services, child, layer.parentId);
+    const entry = services.journal.begin('fold', child.id, { parent: layer.parentId ?? '' });
+    try {
+      await chains.merge(child.locator, base);
+      await recordMerge(services, child.id, layer.parentId);
+      return true;
+    } finally {
+      services.journal.end(entry);
+    }
+  });
+}
+
+async function recordMerge(
+  services: WorkspaceServices,
+  id: string,
+  parentId: string | null,
+): Promise<void> {
+  const layer = requireLayer(services, id);
+  const { stamp, bytes } = await services.storages.named(layer.storage).stamp(layer.locator);
+  services.tree.updateLayer(id, { parentId, stamp, bytes, sha256: null });
+}
+
+/** After a crash: the layer's own header tells whether its merge had happened. */
+export async function settleMerge(
+  services: WorkspaceServices,
+  layerId: string,
+  parentId: string | null,
+): Promise<void> {
+  const layer = services.tree.layer(layerId);
+  if (layer === undefined) return;
+  const standsOn = await services.storages.named(layer.storage).chains?.standsOn(layer.locator);
+  const wanted = parentId === null ? undefined : services.tree.layer(parentId)?.locator;
+  const onImage = typeof standsOn === 'object';
+  if (parentId === null ? onImage : standsOn === wanted) {
+    await recordMerge(services, layerId, parentId);
+  }
+}
+
+/** Copies what stands between a head and `below` into the head. */
+async function pull(
+  services: WorkspaceServices,
+  chains: ChainedStorage,
+  workspaceId: string,
+  expectedBase: string | null,
+  below: string | null,
+  signal: AbortSignal,
+): Promise<boolean> {
+  return await services.locks.run(workspaceId, async () => {
+    const record = services.store.byId(workspaceId);
+    if (record === undefined || record.baseLayer !== expectedBase) return false;
+    const base = await usableBase(services, record, below);
+    const live = services.machines.get(workspaceId);
+    if (live === undefined) await chains.pull(record.head, base);
+    else {
+      const file =
+        base.kind === 'image'
+          ? base.path
+          : (await services.storages.named(record.storage).disk(base.locator)).path;
+      await whileUncontended(services, workspaceId, signal, (stop) =>
+        live.machine.pullDisk(file, stop),
+      );
+    }
+    services.store.update(workspaceId, { baseLayer: below });
+    return true;
+  });
+}
+
+/** A copy in the background gives way to whoever wants the workspace. */
+async function whileUncontended(
+  services: WorkspaceServices,
+  workspaceId: string,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const stop = new AbortController();
+  const poll = setInterval(() => {
+    if (services.locks.contended(workspaceId)) stop.abort();
+  }, contentionPollMs);
+  try {
+    await work(AbortSignal.any([signal, stop.signal]));
+  } finally {
+    clearInterval(poll);
+  }
+}
+
+async function flatten(
+  services: WorkspaceServices,
+  workspaceId: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const record = services.store.byId(workspaceId);
+  if (record === undefined || record.baseLayer === null) return false;
+  const { chains } = services.storages.named(record.storage);
+  if (chains === undefined) return false;
+  if ((await chains.depth(record.head)) <= chains.depthLimit) return false;
+  return await pull(services, chains, workspaceId, record.baseLayer, null, signal);
+}
+
+async function fillDigest(services: WorkspaceServices, layer: LayerRecord): Promise<boolean> {
+  const storage = services.storages.named(layer.storage);
+  const sha256 = await storage.digest(layer.locator);
+  if (sha256 === undefined) return false;
+  const { stamp } = await storage.stamp(layer.locator);
+  // Only what was not touched since the freeze may be vouched for.
+  if (services.tree.layer(layer.id)?.stamp !== stamp) return false;
+  services.tree.updateLayer(layer.id, { sha256 });
+  return true;
+}
+
+async function baseBelow(
+  services: WorkspaceServices,
+  layer: LayerRecord,
+  parentId: string | null,
+): Promise<Base> {
+  if (parentId !== null) return { kind: 'layer', locator: requireLayer(services, parentId).locator };
+  const image = await services.images.requireDigest(layer.imageDigest, layer.imageDigest);
+  return { kind: 'image', path: image.path, digest: image.digest, virtualBytes: image.virtualBytes };
+}
