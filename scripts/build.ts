@@ -5,7 +5,7 @@
  *   node scripts/build.ts extension coppiced  only these
  */
 import { existsSync } from 'node:fs';
-import { chmod, copyFile, mkdir, readdir, stat } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, rename, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type BuildOptions } from 'esbuild';
@@ -94,7 +94,10 @@ async function copyNativePackages(): Promise<void> {
       if (!runtimeFile.test(entry) || entry.startsWith('vendor/')) continue;
       const to = path.join(dist, 'node_modules', name, entry);
       await mkdir(path.dirname(to), { recursive: true });
-      await copyFile(path.join(from, entry), to);
+      // Never written in place: a daemon that runs has it mapped and would crash.
+      const fresh = `${to}.${String(process.pid)}`;
+      await copyFile(path.join(from, entry), fresh);
+      await rename(fresh, to);
     }
   }
 }

@@ -69,7 +69,7 @@ async function startServer({ client, machine, signal, step, show }: Stage): Prom
         command: `exec python3 -c '${server}'`,
         label: 'counter',
       });
-      return await run(client, machine, `${askWhenReady}; ${ask}`, signal);
+      return await run(client, machine, askWhenReady, signal);
     },
     () => 'python3, counts in memory',
   );

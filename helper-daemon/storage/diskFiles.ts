@@ -104,7 +104,8 @@ export async function fileStamp(file: string, locator: string): Promise<LayerSta
   const facts = await stat(file, { bigint: true }).catch((error: unknown) => {
     throw errnoOf(error) === 'ENOENT' ? layerMissing(locator) : error;
   });
-  const parts = [facts.dev, facts.ino, facts.size, facts.mtimeNs, facts.ctimeNs];
+  // Not the device: its number may be another one after the host was restarted.
+  const parts = [facts.ino, facts.size, facts.mtimeNs, facts.ctimeNs];
   return { stamp: parts.join(':'), bytes: Number(facts.size) };
 }
 

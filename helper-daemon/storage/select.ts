@@ -1,55 +1,50 @@
 /**
- * Which storage new workspaces get. Workspaces made with another one keep theirs, so every storage is looked
- * up by the name that is in the workspace's record.
+ * The storages of a daemon. New workspaces get the chosen one; those made with another one keep theirs, so
+ * every storage that may hold disks is opened and looked up by the name in the workspace's record.
  */
-import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import * as z from 'zod';
-import { CoppiceError } from '../../protocol/errors.ts';
+import { asCoppiceError, CoppiceError } from '../../protocol/errors.ts';
+import type { OutputOf, ParsedInputOf } from '../../protocol/operations.ts';
 import type { StorageBackend, StorageName } from './backend.ts';
-import { syncPath } from './diskFiles.ts';
+import { readStorageChoice, storageOfEnvironment, writeStorageChoice } from './choice.ts';
+import { setUpStorage } from './setUp.ts';
 import { qcow2Storage } from './qcow2.ts';
 import { reflinkStorage, requireReflink } from './reflink.ts';
-import { errnoOf } from './storageErrors.ts';
 import { zfsStorage } from './zfs.ts';
 import { readZfsPlace } from './zfs/initZfs.ts';
 import { zfsPrograms, type ZfsPrograms } from './zfs/zfsCommand.ts';
 
-const storageNames = ['qcow2', 'zfs', 'reflink'] as const satisfies readonly StorageName[];
-
-const storageChoice = z.strictObject({
-  backend: z.enum(storageNames),
-  zfs: z.strictObject({ pool: z.string(), prefix: z.string() }).optional(),
-});
-
-/** Content of `<state>/storage.json`; absent, it is qcow2. */
-export type StorageChoice = z.infer<typeof storageChoice>;
-
-export interface Storages {
-  /** What new workspaces get. */
-  readonly chosen: StorageName;
-  /**
-   * Opens a storage at its first use.
-   * @throws CoppiceError `prerequisite_missing` when it is not there, for example a pool that is not imported
-   */
-  get(name: StorageName): Promise<StorageBackend>;
+export interface OpenStorages {
+  /** Where new workspaces go. @throws CoppiceError `prerequisite_missing` */
+  default(): StorageBackend;
+  /** @throws CoppiceError `prerequisite_missing` when it is not there, for example a pool not imported */
+  named(name: StorageName): StorageBackend;
+  /** Those that may hold disks and are there. */
+  inUse(): readonly StorageBackend[];
+  /** Sets a storage up and chooses it. @throws CoppiceError see storage_init in protocol/ */
+  init(
+    input: ParsedInputOf<'storage_init'>,
+    progress: (message: string) => void,
+  ): Promise<OutputOf<'storage_init'>>;
 }
 
 export interface StoragesOptions {
   readonly state: string;
   /** Where the catalogue keeps its files; default `<state>/images`. */
   readonly images?: string;
-  /** COPPICE_STORAGE names the storage of new workspaces, whatever the file says. */
+  /** COPPICE_STORAGE names the storage of new workspaces, whatever was chosen. */
   readonly env?: NodeJS.ProcessEnv;
   readonly programs?: ZfsPrograms;
 }
 
 /** @throws CoppiceError `invalid_input` for a file or a COPPICE_STORAGE that cannot be understood */
-export async function openStorages(options: StoragesOptions): Promise<Storages> {
-  const { state, images, env = process.env } = options;
-  const choice = await readStorageChoice(state);
-  const opened = new Map<StorageName, Promise<StorageBackend>>();
+export async function openStorages(options: StoragesOptions): Promise<OpenStorages> {
+  const { state, images, env = process.env, programs = zfsPrograms } = options;
+  const forced = storageOfEnvironment(env);
+  let choice = await readStorageChoice(state);
+  const opened = new Map<StorageName, StorageBackend>();
+  const failures = new Map<StorageName, CoppiceError>();
 
   async function open(name: StorageName): Promise<StorageBackend> {
     if (name === 'qcow2') {
@@ -60,98 +55,58 @@ export async function openStorages(options: StoragesOptions): Promise<Storages> 
       return reflinkStorage({ state });
     }
     if (choice.zfs === undefined) throw notSetUp();
-    const programs = options.programs ?? zfsPrograms;
     return zfsStorage({ ...(await readZfsPlace(choice.zfs, programs)), programs });
   }
 
+  /** Keeps what can be opened, or why it cannot. */
+  async function tryOpen(name: StorageName): Promise<void> {
+    try {
+      opened.set(name, await open(name));
+      failures.delete(name);
+    } catch (error) {
+      failures.set(name, asCoppiceError(error));
+    }
+  }
+
+  function named(name: StorageName): StorageBackend {
+    const storage = opened.get(name);
+    if (storage !== undefined) return storage;
+    // For the next caller: the pool may have been imported since.
+    void tryOpen(name);
+    throw failures.get(name) ?? notSetUp();
+  }
+
+  await tryOpen('qcow2');
+  const chosen = forced ?? choice.backend;
+  if (chosen === 'reflink' || (await hasRawDisks(state))) await tryOpen('reflink');
+  if (chosen === 'zfs' || choice.zfs !== undefined) await tryOpen('zfs');
+
   return {
-    chosen: namedByEnvironment(env) ?? choice.backend,
-    async get(name) {
-      const known = opened.get(name);
-      if (known !== undefined) return await known;
-      const opening = open(name);
-      opened.set(name, opening);
-      // What failed is tried again: the pool may be imported by then.
-      opening.catch(() => opened.delete(name));
-      return await opening;
+    default: () => named(forced ?? choice.backend),
+    named,
+    inUse: () => [...opened.values()],
+    async init(input, progress) {
+      const { choice: wanted, steps } = await setUpStorage(state, input, { programs, progress });
+      choice = await writeStorageChoice(state, wanted);
+      await tryOpen(choice.backend);
+      const { location } = named(choice.backend);
+      if (forced !== undefined && forced !== choice.backend) {
+        steps.push(`COPPICE_STORAGE still makes this daemon use ${forced}`);
+      }
+      return { backend: choice.backend, location, steps };
     },
   };
 }
 
-/** @throws CoppiceError `invalid_input` */
-export async function readStorageChoice(state: string): Promise<StorageChoice> {
-  const file = choiceFile(state);
-  const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    if (errnoOf(error) === 'ENOENT') return undefined;
-    throw error;
-  });
-  if (text === undefined) return { backend: 'qcow2' };
-  try {
-    return storageChoice.parse(JSON.parse(text));
-  } catch (error) {
-    throw new CoppiceError(
-      {
-        code: 'invalid_input',
-        message: `${file} does not say which storage to use in a way that can be understood.`,
-        next: 'Set the storage up again, or remove the file to use qcow2 for new workspaces.',
-        details: { file },
-      },
-      { cause: error },
-    );
-  }
-}
-
-/**
- * Makes `choice` the storage of new workspaces. A pool named before stays known, for the workspaces in it.
- * @throws CoppiceError `wrong_state` when another pool is named already
- */
-export async function chooseStorage(state: string, choice: StorageChoice): Promise<void> {
-  const { zfs: before } = await readStorageChoice(state);
-  const { zfs: now = before } = choice;
-  if (before !== undefined && now !== undefined) {
-    if (before.pool !== now.pool || before.prefix !== now.prefix) {
-      throw new CoppiceError({
-        code: 'wrong_state',
-        message: `Workspaces may be in ${before.pool}/${before.prefix}; there can be one such place.`,
-        next: `If none is, remove "zfs" from ${choiceFile(state)} first.`,
-      });
-    }
-  }
-  if (choice.backend === 'zfs' && now === undefined) throw notSetUp();
-  const file = choiceFile(state);
-  const part = `${file}.${randomBytes(6).toString('hex')}.part`;
-  await mkdir(state, { recursive: true });
-  try {
-    const content = { backend: choice.backend, ...(now === undefined ? {} : { zfs: now }) };
-    await writeFile(part, `${JSON.stringify(content, undefined, 2)}\n`, { mode: 0o600 });
-    await syncPath(part);
-    await rename(part, file);
-    await syncPath(state);
-  } finally {
-    await rm(part, { force: true });
-  }
-}
-
-function choiceFile(state: string): string {
-  return path.join(state, 'storage.json');
-}
-
-function namedByEnvironment(env: NodeJS.ProcessEnv): StorageName | undefined {
-  const name = env['COPPICE_STORAGE'];
-  if (name === undefined || name === '') return undefined;
-  const known = storageNames.find((each) => each === name);
-  if (known !== undefined) return known;
-  throw new CoppiceError({
-    code: 'invalid_input',
-    message: `COPPICE_STORAGE names no storage: ${JSON.stringify(name.slice(0, 64))}.`,
-    next: `Storages: ${storageNames.join(', ')}.`,
-  });
+async function hasRawDisks(state: string): Promise<boolean> {
+  const names = await readdir(path.join(state, 'disks')).catch(() => []);
+  return names.some((name) => name.endsWith('.raw'));
 }
 
 function notSetUp(): CoppiceError {
   return new CoppiceError({
     code: 'prerequisite_missing',
-    message: 'The ZFS storage is not set up: no pool is named.',
-    next: 'Set it up first: coppice storage init zfs.',
+    message: 'This storage is not set up.',
+    next: 'Set it up first: coppice init zfs --pool POOL, or coppice init reflink.',
   });
 }

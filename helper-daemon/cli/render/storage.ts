@@ -17,7 +17,7 @@ export function renderStatus(status: OutputOf<'storage_status'>, { style }: Rend
       ['Disks live in', backends[status.backend]],
       ['Location', printable(status.location)],
       ['Free', `${formatBytes(status.free_bytes)} of ${formatBytes(status.total_bytes)}`],
-      ['Disks', `${formatBytes(heads.bytes)} in ${count(heads.count, 'machine')}`],
+      ['Disks', `${formatBytes(heads.bytes)} in ${count(heads.count, 'disk')}`],
       ['Snapshots', `${formatBytes(layers.bytes)} in ${count(layers.count, 'layer')}`],
       ['Memory', `${formatBytes(memories.bytes)} in ${count(memories.count, 'file')}`],
       ['Images', `${formatBytes(images.bytes)} in ${count(images.count, 'image')}`],

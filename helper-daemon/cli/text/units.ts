@@ -44,7 +44,8 @@ export function formatAge(since: string, now: number): string {
 
 /** The age in its largest unit alone: for columns. */
 export function formatRoundAge(since: string, now: number): string {
-  return formatAge(since, now).split(' ').slice(0, 2).join(' ');
+  const [amount = '', unit = ''] = formatAge(since, now).split(' ');
+  return unit === 'ms' ? '0 s' : `${amount} ${unit}`.trimEnd();
 }
 
 /** Local time, to the second: 2026-11-20 18:05:12. */

@@ -152,7 +152,7 @@ export function readProcess(pid: number, local: IoVector, remote: IoVector): Pro
       remote.buffer,
       remote.count,
       0,
-      (error: unknown, copied: number | bigint) => {
+      (error: Error | null | undefined, copied: number | bigint) => {
         if (error !== null && error !== undefined) reject(error);
         else resolve(Number(copied));
       },

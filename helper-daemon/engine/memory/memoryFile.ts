@@ -104,7 +104,7 @@ async function writeMemory(
       let filled = 0;
       for (const { position, size } of chunk) {
         if (fs.readSync(ram.fd, buffer, filled, size, position) !== size)
-          throw new Error('cut off');
+          {throw new Error('cut off');}
         filled += size;
       }
       await put(buffer.subarray(0, filled));

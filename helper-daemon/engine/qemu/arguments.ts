@@ -86,7 +86,7 @@ function beginning(facts: MachineFacts, spec: MachineSpec, host: HostFacts): str
 function networkArguments(spec: MachineSpec, virtio: (name: string) => string): string[] {
   if (spec.network === undefined) return [];
   return [
-    ...['-netdev', 'user,id=net,restrict=on'],
+    ...['-netdev', 'user,id=net,restrict=on,ipv6=off'],
     ...['-device', `${virtio('virtio-net')},netdev=net,mac=${spec.network.mac}`],
   ];
 }

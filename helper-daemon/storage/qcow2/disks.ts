@@ -104,7 +104,7 @@ async function standingOf(
  */
 export async function chainOf(places: DiskPlaces, locator: Locator): Promise<Locator[]> {
   const chain: Locator[] = [];
-  for (let at = locator; chain.length < maxChain;) {
+  for (let at = locator; !chain.includes(at);) {
     chain.push(at);
     const { standing } = await diskFacts(places, at);
     if (standing === undefined) return chain;

@@ -26,6 +26,8 @@ export interface ZfsSetup {
   /** Said by the user: the device is a whole disk, and all that is on it may go. */
   readonly wholeDisk?: boolean;
   readonly programs?: ZfsPrograms;
+  /** Told what was changed. */
+  readonly done?: (step: string) => void;
 }
 
 const format = '1';
@@ -58,21 +60,24 @@ export async function initZfs(setup: ZfsSetup): Promise<ZfsPlace> {
   const { programs = zfsPrograms, pool, prefix, mountpoint } = setup;
   checkPlaceNames(setup);
   if (!path.isAbsolute(mountpoint)) throw invalid('The mount point has to be an absolute path.');
-  const unavailable = await zfsAvailable(programs);
-  if (unavailable !== undefined) {
-    throw new CoppiceError({
-      code: 'prerequisite_missing',
-      message: `ZFS cannot be used on this host: ${unavailable}`,
-      next: 'Install OpenZFS and load its module (modprobe zfs), or use the qcow2 storage.',
-    });
-  }
+  await requireZfs(programs);
   await havePool(programs, setup);
   const root = rootOf(setup);
-  await haveRoot(programs, root, mountpoint);
+  await haveRoot(programs, root, setup);
   for (const child of ['images', 'heads', 'tmp']) {
     await zfsUnless(programs, ['exists'], ['create', `${root}/${child}`]);
   }
   return { pool, prefix, ...(await haveMode(programs, root)) };
+}
+
+async function requireZfs(programs: ZfsPrograms): Promise<void> {
+  const unavailable = await zfsAvailable(programs);
+  if (unavailable === undefined) return;
+  throw new CoppiceError({
+    code: 'prerequisite_missing',
+    message: `ZFS cannot be used on this host: ${unavailable}`,
+    next: 'Install OpenZFS and load its module (modprobe zfs), or use the qcow2 storage.',
+  });
 }
 
 /** What initZfs found out and recorded. @throws CoppiceError `prerequisite_missing` */
@@ -81,7 +86,10 @@ export async function readZfsPlace(
   programs: ZfsPrograms = zfsPrograms,
 ): Promise<ZfsPlace> {
   checkPlaceNames(place);
-  const recorded = await recordedMode(programs, rootOf(place));
+  const recorded = await recordedMode(programs, rootOf(place)).catch(async (error: unknown) => {
+    await requireZfs(programs);
+    throw error;
+  });
   if (recorded !== undefined) return { pool: place.pool, prefix: place.prefix, ...recorded };
   throw new CoppiceError({
     code: 'prerequisite_missing',
@@ -112,6 +120,7 @@ async function havePool(programs: ZfsPrograms, setup: ZfsSetup): Promise<void> {
   await run(programs.zpool, ['create', '-O', 'mountpoint=none', '-O', 'atime=off', pool, vdev], {
     timeout: createTimeoutMs,
   });
+  setup.done?.(`Made the pool ${pool} on ${vdev}`);
 }
 
 async function vdevOf({ pool, file, sizeBytes, device, wholeDisk }: ZfsSetup): Promise<string> {
@@ -120,9 +129,6 @@ async function vdevOf({ pool, file, sizeBytes, device, wholeDisk }: ZfsSetup): P
   }
   if (file !== undefined) {
     if (!path.isAbsolute(file)) throw invalid('The file of the pool has to be an absolute path.');
-    if (sizeBytes === undefined || sizeBytes < smallestPool) {
-      throw invalid(`A pool takes ${String(smallestPool / 1024 ** 2)} MiB or more.`);
-    }
     await makePoolFile(file, sizeBytes);
     return file;
   }
@@ -143,26 +149,32 @@ async function vdevOf({ pool, file, sizeBytes, device, wholeDisk }: ZfsSetup): P
 }
 
 /** A file that is there already is taken as it is: zpool itself refuses one that belongs to a pool. */
-async function makePoolFile(file: string, bytes: number): Promise<void> {
-  try {
-    const handle = await open(file, 'wx', 0o600);
-    await handle.truncate(bytes).finally(() => handle.close());
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    const facts = await stat(file);
-    if (!facts.isFile() || facts.size < smallestPool) {
-      throw invalid(`${file} exists and is no file that a pool could be made of.`);
-    }
+async function makePoolFile(file: string, bytes: number | undefined): Promise<void> {
+  const facts = await stat(file).catch(() => undefined);
+  if (facts !== undefined) {
+    if (facts.isFile() && facts.size >= smallestPool) return;
+    throw invalid(`${file} exists and is no file that a pool could be made of.`);
   }
+  if (bytes === undefined) throw invalid(`There is no file ${file}; say how large to make it.`);
+  if (bytes < smallestPool) {
+    throw invalid(`A pool takes ${String(smallestPool / 1024 ** 2)} MiB or more.`);
+  }
+  const handle = await open(file, 'wx', 0o600);
+  await handle.truncate(bytes).finally(() => handle.close());
 }
 
-async function haveRoot(programs: ZfsPrograms, root: string, mountpoint: string): Promise<void> {
+async function haveRoot(
+  programs: ZfsPrograms,
+  root: string,
+  { mountpoint, done }: ZfsSetup,
+): Promise<void> {
   const mark = `${formatProperty}=${format}`;
   const found = await zfsGet(programs, root, [formatProperty, 'type'], { recursive: true });
   const own = found.get(root);
   if (own === undefined) {
     const options = ['-o', `mountpoint=${mountpoint}`, '-o', mark];
     await zfs(programs, ['create', '-p', ...options, root]);
+    done?.(`Made the dataset ${root}`);
     return;
   }
   const known = own.get(formatProperty);
@@ -173,6 +185,7 @@ async function haveRoot(programs: ZfsPrograms, root: string, mountpoint: string)
   if (found.size > 1 || own.get('type') !== 'filesystem') throw notOurs(root, 'holds other data');
   await zfs(programs, ['set', `mountpoint=${mountpoint}`, root]);
   await zfs(programs, ['set', mark, root]);
+  done?.(`Adopted the empty dataset ${root}`);
 }
 
 type Recorded = Pick<ZfsPlace, 'mode' | 'dialect'>;

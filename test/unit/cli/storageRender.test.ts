@@ -96,7 +96,7 @@ describe('storage', () => {
       'Disks live in  files that share blocks (reflink)',
       'Location       /var/lib/coppice',
       'Free           10 GiB of 100 GiB',
-      'Disks          1 MiB in 1 machine',
+      'Disks          1 MiB in 1 disk',
       'Snapshots      3 MiB in 2 layers',
       'Memory         0 B in 0 files',
       'Images         900 MiB in 1 image',

@@ -7,6 +7,7 @@ import {
   formatAge,
   formatBytes,
   formatDuration,
+  formatRoundAge,
 } from '../../../helper-daemon/cli/text/units.ts';
 
 describe('sizes', () => {
@@ -42,6 +43,18 @@ describe('durations', () => {
   it('an age is never negative and survives a bad date', () => {
     expect(formatAge('2026-01-01T00:00:00Z', Date.parse('2025-12-31T00:00:00Z'))).toBe('0 ms');
     expect(formatAge('nonsense', 0)).toBe('?');
+  });
+
+  it('an age in a column has one unit', () => {
+    const since = (ms: number): string => formatRoundAge(new Date(0).toISOString(), ms);
+    expect([0, 5400, 59_000, 5_400_000, 1e9].map(since)).toEqual([
+      '0 s',
+      '5 s',
+      '59 s',
+      '1 h',
+      '11 d',
+    ]);
+    expect(formatRoundAge('nonsense', 0)).toBe('?');
   });
 });
 

@@ -47,6 +47,7 @@ describe('qemuArguments', () => {
       -smp cpus=2,maxcpus=2
       -m size=512M
       -object memory-backend-ram,id=ram,size=512M
+      -global migration.send-configuration=off
       -action reboot=shutdown,shutdown=pause
       -chardev socket,id=qmp,path=/run/coppice/r/qmp.sock,server=on,wait=off
       -mon chardev=qmp,mode=control
@@ -86,6 +87,7 @@ describe('qemuArguments', () => {
       -smp cpus=2,maxcpus=2
       -m size=512M
       -object memory-backend-ram,id=ram,size=512M
+      -global migration.send-configuration=off
       -action reboot=shutdown,shutdown=pause
       -chardev socket,id=qmp,path=/run/coppice/r/qmp.sock,server=on,wait=off
       -mon chardev=qmp,mode=control
@@ -115,7 +117,7 @@ describe('qemuArguments', () => {
     expect(given).toContain('-incoming fd:4\n-S\n');
     expect(given).not.toMatch(/-kernel|-initrd|-append|memory-backend-ram|share=on|balloon/);
     expect(given).toContain(
-      '-netdev user,id=net,restrict=on\n-device virtio-net-device,netdev=net,mac=52:54:00:12:34:56',
+      '-netdev user,id=net,restrict=on,ipv6=off\n-device virtio-net-device,netdev=net,mac=52:54:00:12:34:56',
     );
   });
 

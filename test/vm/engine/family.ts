@@ -41,12 +41,17 @@ export async function cloneOf(
   generation: number,
   changes: Partial<MachineSpec> = {},
 ): Promise<TestMachine> {
-  const { workspaceId: _, runId: __, runDir: ___, ...inherited } = parent.spec;
-  const made = await bed.launch({ ...inherited, resumeFrom: image, ...changes });
+  const made = await bed.launch({ ...inheritable(parent.spec), resumeFrom: image, ...changes });
   made.link.close();
   const link = bed.link(made.machine, parent.key, generation);
   if (changes.paused !== true) await introduceTo(link, generation);
   return { ...made, key: parent.key, link };
+}
+
+/** All of a machine but what it is alone. */
+export function inheritable(spec: MachineSpec): Partial<MachineSpec> {
+  const own: ReadonlySet<string> = new Set(['workspaceId', 'runId', 'runDir']);
+  return Object.fromEntries(Object.entries(spec).filter(([name]) => !own.has(name)));
 }
 
 export async function introduceTo(link: GuestLink, generation: number): Promise<void> {

@@ -10,6 +10,7 @@ import {
   cloneOf,
   diskOf,
   guestSays,
+  inheritable,
   introduceTo,
   overlayOn,
   startInGuest,
@@ -182,7 +183,8 @@ describe.runIf(testImage !== undefined)('a memory image', () => {
     writeFileSync(file, bytes);
     const sha256 = createHash('sha256').update(bytes).digest('hex');
     const forged = await bed.engine.loadMemory(file, { id: image.id, sha256 });
-    const { disk: _, runId: __, runDir: ___, ...diskless } = source.spec;
+    const { disk: given, ...diskless } = inheritable(source.spec);
+    expect(given).toBeDefined();
     const runId = randomUUID();
     await expect(bed.launch({ ...diskless, runId, resumeFrom: forged })).rejects.toMatchObject({
       code: 'boot_failed',

@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { initZfs, readZfsPlace } from '../../../helper-daemon/storage/zfs/initZfs.ts';
+import { openStorages } from '../../../helper-daemon/storage/select.ts';
 import { zfsStorage } from '../../../helper-daemon/storage/zfs.ts';
 import { conformance } from './conformance.ts';
 import {
@@ -82,6 +83,26 @@ describe.skipIf(missing !== undefined)(missing ?? 'zfs by zfs-fuse', () => {
       const again = await initZfs({ pool: bed.pool, prefix: 'c', mountpoint: '/nowhere' });
       expect(again).toEqual({ pool: bed.pool, prefix: 'c', mode: 'file', dialect: 'fuse' });
       expect(await readZfsPlace({ pool: bed.pool, prefix: 'c' })).toEqual(again);
+    });
+
+    it('init makes a pool of a file, chooses it, and keeps what is on qcow2 reachable', async () => {
+      const state = path.join(bed.top, 'state');
+      const pool = `${bed.pool}b`;
+      const storages = await openStorages({ state, env: {} });
+      const file = path.join(bed.top, 'second.img');
+      const input = { pool, device: file, size_gb: 1 };
+      try {
+        const outcome = await storages.init(input, () => undefined);
+        expect(outcome).toMatchObject({ backend: 'zfs', location: `${pool}/coppice` });
+        expect(outcome.steps.length).toBe(3);
+        expect((await storages.init({ pool }, () => undefined)).steps.length).toBe(1);
+        expect(storages.default().name).toBe('zfs');
+        const later = await openStorages({ state, env: {} });
+        expect(later.inUse().map(({ name }) => name)).toEqual(['qcow2', 'zfs']);
+        expect(await later.default().all()).toEqual([]);
+      } finally {
+        await exec('zpool', ['destroy', pool]);
+      }
     });
 
     it('a dataset with other data, a pool that is not there and odd names are refused', async () => {
