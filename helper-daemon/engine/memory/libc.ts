@@ -145,6 +145,7 @@ export class IoVector {
  */
 export function readProcess(pid: number, local: IoVector, remote: IoVector): Promise<number> {
   return new Promise((resolve, reject) => {
+    inFlight.add(local).add(remote);
     readvCall.async(
       pid,
       local.buffer,
@@ -153,12 +154,17 @@ export function readProcess(pid: number, local: IoVector, remote: IoVector): Pro
       remote.count,
       0,
       (error: Error | null | undefined, copied: number | bigint) => {
+        inFlight.delete(local);
+        inFlight.delete(remote);
         if (error !== null && error !== undefined) reject(error);
         else resolve(Number(copied));
       },
     );
   });
 }
+
+/** The call reads them in another thread: they must not be collected before it is over. */
+const inFlight = new Set<IoVector>();
 
 /** Why this process may not read another one at this address; undefined: it may. */
 export function readProblem(pid: number, address: number): string | undefined {
