@@ -57,7 +57,12 @@ describe('a machine', () => {
       .toBeGreaterThan(50);
     expect((await machine.usage()).rssBytes).toBeGreaterThan(20_000_000);
     await machine.powerOff();
-    expect(await machine.usage()).toEqual({ rssBytes: 0, cpuMs: 0 });
+    expect(await machine.usage()).toEqual({
+      rssBytes: 0,
+      privateBytes: 0,
+      proportionalBytes: 0,
+      cpuMs: 0,
+    });
   });
 
   it('is reported as crashed when its process is killed from outside', async () => {
