@@ -17,7 +17,7 @@ import { progressDisplay } from '../images/progressDisplay.ts';
 import { asCoppiceError, CoppiceError } from '../protocol/errors.ts';
 import { buildAll } from './build.ts';
 import { buildAssets } from './buildAssets.ts';
-import { snapshotsAndForks } from './quickstartSnapshots.ts';
+import { snapshotsAndForks, type Step } from './quickstartSnapshots.ts';
 
 const identity = { name: 'quickstart', version };
 const image = 'debian-dev';
@@ -43,15 +43,20 @@ function show(command: string, output: string): void {
   if (output !== '') say(printableLines(output).trimEnd().replace(/^/gm, '    '));
 }
 
-/** Runs one step, shows that it runs, and remembers what it took. */
-async function step<T>(
+/** A step that is left out once somebody said stop. */
+const step: Step = async (title, work, describe) => {
+  if (interrupted.signal.aborted) {
+    throw new CoppiceError({ code: 'cancelled', message: 'Stopped.' });
+  }
+  return await always(title, work, describe);
+};
+
+/** Runs one step, shows that it runs, and remembers what it took; also what tidies up after a stop. */
+async function always<T>(
   title: string,
   work: (update: (message: string, fraction?: number) => void) => Promise<T>,
   describe: (value: T) => string = () => '',
 ): Promise<T> {
-  if (interrupted.signal.aborted) {
-    throw new CoppiceError({ code: 'cancelled', message: 'Stopped.' });
-  }
   const progress = startProgress(title);
   const started = performance.now();
   try {
@@ -107,8 +112,11 @@ async function main(): Promise<void> {
   try {
     await useMachine(daemon.client);
   } finally {
-    if (daemon.ours) await step('Daemon stopped', () => stopDaemon(daemon.client));
-    daemon.client.close();
+    try {
+      if (daemon.ours) await always('Daemon stopped', () => stopDaemon(daemon.client));
+    } finally {
+      daemon.client.close();
+    }
   }
   summary();
 }
@@ -154,9 +162,9 @@ async function useMachine(client: CoppiceClient): Promise<void> {
   try {
     await runCommands(client, machine.workspace_id);
     await moveFile(client, machine.workspace_id);
-    await snapshotsAndForks({ client, machine: machine.workspace_id, signal, step, show });
+    await snapshotsAndForks({ client, machine: machine.workspace_id, signal, step, always, show });
   } finally {
-    await step('Machine destroyed', () =>
+    await always('Machine destroyed', () =>
       client.call('workspace_destroy', { workspace_id: machine.workspace_id }),
     );
   }

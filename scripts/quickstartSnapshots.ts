@@ -21,6 +21,8 @@ export interface Stage {
   readonly machine: string;
   readonly signal: AbortSignal;
   readonly step: Step;
+  /** A step that also runs when somebody said stop. */
+  readonly always: Step;
   /** Shows a command and what it said. */
   show(command: string, output: string): void;
 }
@@ -150,10 +152,10 @@ async function askCopies(
 }
 
 async function destroy(
-  { client, step }: Stage,
+  { client, always }: Stage,
   workers: OutputOf<'workspace_fork'>['workers'],
 ): Promise<void> {
-  await step('Copies destroyed', () =>
+  await always('Copies destroyed', () =>
     Promise.all(
       workers.map(({ workspace_id }) => client.call('workspace_destroy', { workspace_id })),
     ),

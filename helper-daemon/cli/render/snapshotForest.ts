@@ -27,6 +27,8 @@ interface TreeNode {
   holdsHead: boolean;
 }
 
+const byName = new Intl.Collator(undefined, { numeric: true });
+
 export function treeRows(list: OutputOf<'snapshot_list'>, glyphs: Glyphs): readonly TreeRow[] {
   return [...rowsFrom(forest(list), '', '', glyphs)];
 }
@@ -37,7 +39,10 @@ function forest({ snapshots, current }: OutputOf<'snapshot_list'>): TreeNode {
     snapshots.map((snapshot) => {
       const node = nodeOf({ kind: 'snapshot', snapshot });
       node.weight = 1;
-      const forks = snapshot.dependents.map(({ name }) => nodeOf({ kind: 'fork', name }));
+      const forks = snapshot.dependents
+        .map(({ name }) => name)
+        .sort(byName.compare)
+        .map((name) => nodeOf({ kind: 'fork', name }));
       node.children.push(...forks);
       return [snapshot.snapshot_id, node] as const;
     }),

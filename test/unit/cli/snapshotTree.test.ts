@@ -8,7 +8,7 @@ import { idOf, rendering, snapshot, tree } from './sampleOutputs.ts';
 const branched = tree(
   [
     snapshot('base', null, { used_bytes: 120 * 1024 * 1024, has_memory: true }),
-    snapshot('setup', 'base', { forks: ['web-1', 'web-2'] }),
+    snapshot('setup', 'base', { forks: ['web-10', 'web-2'] }),
     snapshot('try-a', 'setup', { description: 'first\nidea' }),
     snapshot('try-a2', 'try-a', { forks: ['other'] }),
     snapshot('try-b', 'setup', { used_bytes: 300 }),
@@ -24,8 +24,8 @@ describe('the tree of snapshots', () => {
         '◇ demo',
         '○ base             1 h  120 MiB  memory',
         '○ setup            1 h    2 MiB',
-        '├─→ web-1 (fork)',
         '├─→ web-2 (fork)',
+        '├─→ web-10 (fork)',
         '├─○ try-a          1 h    2 MiB  first\\nidea',
         '│ ○ try-a2         1 h    2 MiB',
         '│ └─→ other (fork)',
