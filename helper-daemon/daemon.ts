@@ -22,7 +22,7 @@ import { workspaceHandlers } from './server/handlers/workspaceHandlers.ts';
 import type { Handlers } from './server/handlerTypes.ts';
 import { listenOn, type Endpoint, type Listener } from './server/listener.ts';
 import { tickets } from './server/tickets.ts';
-import { qcow2Storage } from './storage/qcow2.ts';
+import { openStorages } from './storage/select.ts';
 import { openDatabase, transaction } from './store/database.ts';
 import { imageStore } from './store/imageStore.ts';
 import { journal } from './store/journal.ts';
@@ -38,13 +38,13 @@ import { allowedUids } from './system/users.ts';
 import { probes as openProbes } from './snapshots/probes.ts';
 import { activity } from './workspaces/activity.ts';
 import { keyedLock } from './workspaces/keyedLock.ts';
-import { layerCare as careForLayers } from './workspaces/layerCare.ts';
+import { keepImages, layerCare as careForLayers } from './workspaces/layerCare.ts';
 import { lifetimes } from './workspaces/lifetime.ts';
 import { liveMachines } from './workspaces/liveMachines.ts';
 import { memories } from './workspaces/memories.ts';
 import { pool as openPool } from './workspaces/pool.ts';
 import { recover } from './workspaces/recover.ts';
-import type { Storages, WorkspaceServices } from './workspaces/services.ts';
+import type { WorkspaceServices } from './workspaces/services.ts';
 import { templates as openTemplates } from './workspaces/templates.ts';
 
 export interface DaemonOptions {
@@ -86,13 +86,6 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     ...(paths.mode === 'system' ? { cgroupParent: 'coppice' } : {}),
   });
   let accelerator: 'kvm' | 'tcg' | undefined;
-  const qcow2 = qcow2Storage({ state: paths.state });
-  const storages: Storages = {
-    default: () => qcow2,
-    named: () => qcow2,
-    inUse: () => [qcow2],
-    init: () => Promise.reject(new Error('not there yet')),
-  };
 
   const images = imageCatalogue({
     directory: paths.images,
@@ -119,7 +112,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     settings: settingStore(db),
     journal: mutations,
     transaction: inTransaction,
-    storages,
+    storages: await openStorages({ state: paths.state, images: paths.images }),
     images,
     bootAssets: async () => {
       const assets = await loadBootAssets();
@@ -150,6 +143,9 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const limits = lifetimes(services);
   await templates.tidy();
   await images.tidy();
+  await keepImages(services).catch((error: unknown) => {
+    log.warn({ err: error }, 'copies of removed images could not be removed');
+  });
   void pool.fill();
   layerCare.soon();
 
@@ -159,7 +155,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const handlers: Handlers = {
     ...workspaceHandlers(services, { templates, pool }),
     ...snapshotHandlers(services, { probes, layerCare }),
-    ...archiveHandlers(services),
+    ...archiveHandlers(services, layerCare),
     ...poolHandlers(services, { templates, pool }),
     ...storageHandlers(services, layerCare),
     ...processHandlers(services),

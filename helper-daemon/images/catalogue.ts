@@ -60,6 +60,8 @@ export interface ImageCatalogue {
   requireDigest(name: string, digest: string): Promise<UsableImage>;
   /** Whether the file with this digest is in the catalogue. */
   hasFile(digest: string): boolean;
+  /** Of every file there is. */
+  digests(): string[];
   /** Bytes of that file; 0 when it is not there. */
   fileBytes(digest: string): number;
   list(): { images: ImageInfo[]; recipes: Promise<RecipeInfo[]> };
@@ -158,6 +160,7 @@ export function imageCatalogue(services: CatalogueServices): ImageCatalogue {
 
   return {
     requireDigest,
+    digests: () => store.files().map(({ digest }) => digest),
     hasFile: (digest) => store.file(digest) !== undefined,
     fileBytes: (digest) => store.file(digest)?.sizeBytes ?? 0,
     async require(name = defaultImageName) {

@@ -8,7 +8,7 @@ import type { LayerRecord, MemoryRecord } from '../store/treeStore.ts';
 import type { WorkspaceRecord } from '../store/workspaceStore.ts';
 import { accountOf } from './accounts.ts';
 import { requireDisk } from './admission.ts';
-import { holdWorkload, freezeFiles, type Standstill } from './standstill.ts';
+import { flushFiles, freezeFiles, holdWorkload, type Standstill } from './standstill.ts';
 import type { LiveMachine } from './liveMachines.ts';
 import type { LoadedMemory } from './memories.ts';
 import type { WorkspaceServices } from './services.ts';
@@ -133,6 +133,10 @@ async function freezeLive(
   const withMemory = options.memory !== 'none';
   const standing = record.state === 'paused';
   let standstill: Standstill | undefined;
+  // Memory holds what is not on the disk yet; but whoever keeps a snapshot may also boot from its disk, or look
+  // at its files. Most of it is written before anything stands still.
+  const writeOut = options.memory === 'file' && !standing;
+  if (writeOut) await flushFiles(live.link);
   try {
     const { memory, pausedMs } = await live.machine.capture({
       ...(withMemory ? { memory: { id: randomUUID() } } : {}),
@@ -142,6 +146,7 @@ async function freezeLive(
         // A paused machine was held when it was paused.
         if (standing) return;
         standstill = withMemory ? await holdWorkload(live.link) : await freezeFiles(live.link);
+        if (writeOut) await flushFiles(live.link);
       },
       whilePaused: () => plan.commit(),
     });

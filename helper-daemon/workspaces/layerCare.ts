@@ -37,6 +37,12 @@ export async function collect(services: WorkspaceServices): Promise<string[]> {
   return removed;
 }
 
+/** Storages that convert images keep only copies of those that are still there. */
+export async function keepImages(services: WorkspaceServices): Promise<void> {
+  const digests = services.images.digests();
+  for (const storage of services.storages.inUse()) await storage.keepImages?.(digests);
+}
+
 /** How long things must be quiet before the daemon tidies up. */
 const quietMs = 2_000;
 const contentionPollMs = 100;
@@ -49,8 +55,11 @@ export function layerCare(services: WorkspaceServices): LayerCare {
   async function work(): Promise<{ merged: number }> {
     let merged = 0;
     await collect(services);
-    for (const layer of services.tree.foldableLayers()) {
+    for (const { id } of services.tree.foldableLayers()) {
       if (closed.signal.aborted) break;
+      // The fold before may have changed what it stands on.
+      const layer = services.tree.foldableLayers().find((foldable) => foldable.id === id);
+      if (layer === undefined) continue;
       if (await attempt('fold', layer.id, () => fold(services, layer, closed.signal))) merged += 1;
     }
     for (const record of services.store.visible()) {

@@ -4,6 +4,7 @@
  */
 import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { asCoppiceError } from '../../protocol/errors.ts';
 import { isUuid } from '../../protocol/names.ts';
 import type { Machine } from '../engine/machine.ts';
 import type { GuestLink } from '../guest/guestLink.ts';
@@ -33,7 +34,15 @@ export async function recover(services: WorkspaceServices): Promise<void> {
     services.store.all().map(async (record) => {
       const entries = interrupted.get(record.id) ?? [];
       interrupted.delete(record.id);
-      await services.locks.run(record.id, () => recoverWorkspace(services, record, entries));
+      await services.locks
+        .run(record.id, () => recoverWorkspace(services, record, entries))
+        .catch((error: unknown) => {
+          // One that cannot be settled (its storage is away) must not keep the others from their owners; its
+          // journal entries stay for the next start.
+          services.log.error({ workspace: record.id, err: error }, 'workspace not recovered');
+          const problem = `It could not be recovered: ${asCoppiceError(error).message}`;
+          changeState(services, record.id, { problem });
+        });
     }),
   );
   for (const entry of [...interrupted.values()].flat()) {
@@ -42,7 +51,9 @@ export async function recover(services: WorkspaceServices): Promise<void> {
     }
     services.journal.end(entry.id);
   }
-  await collect(services);
+  await collect(services).catch((error: unknown) => {
+    services.log.warn({ err: error }, 'not everything that nobody needs could be removed');
+  });
   await removeStrangers(services);
 }
 

@@ -1,11 +1,10 @@
 /** Everything the workspace logic works with; put together once by the daemon. */
 import type { CoppiceEvent } from '../../protocol/events.ts';
-import type { OutputOf, ParsedInputOf } from '../../protocol/operations.ts';
 import type { Engine } from '../engine/machine.ts';
 import type { openGuestLink } from '../guest/guestLink.ts';
 import type { ImageCatalogue } from '../images/catalogue.ts';
 import type { BootAssets } from '../images/bootAssets.ts';
-import type { StorageBackend, StorageName } from '../storage/backend.ts';
+import type { OpenStorages } from '../storage/select.ts';
 import type { Journal } from '../store/journal.ts';
 import type { RunStore } from '../store/runStore.ts';
 import type { SettingStore, TemplateStore } from '../store/templateStore.ts';
@@ -18,19 +17,6 @@ import type { KeyedLock } from './keyedLock.ts';
 import type { LiveMachines } from './liveMachines.ts';
 import type { Memories } from './memories.ts';
 
-export interface Storages {
-  /** Where new workspaces go. */
-  readonly default: () => StorageBackend;
-  /** @throws CoppiceError `prerequisite_missing` when that storage cannot be used any more */
-  readonly named: (name: StorageName) => StorageBackend;
-  readonly inUse: () => readonly StorageBackend[];
-  /** Chooses where new workspaces go; those there are keep theirs. */
-  readonly init: (
-    input: ParsedInputOf<'storage_init'>,
-    progress: (message: string) => void,
-  ) => Promise<OutputOf<'storage_init'>>;
-}
-
 export interface WorkspaceServices {
   readonly paths: HostPaths;
   readonly store: WorkspaceStore;
@@ -41,7 +27,7 @@ export interface WorkspaceServices {
   readonly journal: Journal;
   /** Runs store changes that must be published together. */
   readonly transaction: <T>(work: () => T) => T;
-  readonly storages: Storages;
+  readonly storages: OpenStorages;
   readonly images: ImageCatalogue;
   readonly bootAssets: () => Promise<BootAssets>;
   readonly engine: Engine;

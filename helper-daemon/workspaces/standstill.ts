@@ -46,6 +46,16 @@ export async function freezeFiles(link: GuestLink): Promise<Standstill | undefin
   }
 }
 
+/** Writes out what the guest has not written yet, as far as it can in the time it has. */
+export async function flushFiles(link: GuestLink): Promise<void> {
+  try {
+    const { system } = await link.clients();
+    await system.sync({}, { timeoutMs: patienceMs });
+  } catch {
+    // The journal of its file system makes up for it.
+  }
+}
+
 function startClock(): (release: () => Promise<void>) => Standstill {
   const started = performance.now();
   return (release) => {

@@ -44,6 +44,14 @@ export interface Templates {
   close(): Promise<void>;
 }
 
+/**
+ * Run in a template before it is frozen, so that what the first commands in a machine need is in its memory and
+ * not read from disk in every copy. What an image lacks is skipped.
+ */
+const warmUp =
+  'for command in true id "ls /" "cat /etc/hostname" "bash -c true" "git --version" "python3 -c pass"; do $command; done >/dev/null 2>&1; sync';
+const warmUpMs = 20_000;
+
 /** How long no machine must have been made before the daemon takes the time to build a template. */
 const quietMs = 1_500;
 
@@ -176,7 +184,7 @@ export function templates(services: WorkspaceServices): Templates {
         throw new CoppiceError({
           code: 'wrong_state',
           message: 'Templates are turned off.',
-          next: 'Turn them on: coppice pool set --templates.',
+          next: 'Turn them on: coppice pool set --templates on.',
         });
       }
       const key = await keyOf(kind);
@@ -242,6 +250,8 @@ async function buildTemplate(
       { ...options, as: 'nobody' },
       id,
     );
+    options.progress('Warming up');
+    await warm(services, id);
     options.progress('Freezing the machine');
     return await services.locks.run(id, async () => {
       let template: TemplateRecord | undefined;
@@ -271,5 +281,15 @@ async function buildTemplate(
     });
   } finally {
     await destroyWorkspace(services, id, ['template']).catch(() => undefined);
+  }
+}
+
+/** A template that could not be warmed up is still one. */
+async function warm(services: WorkspaceServices, id: string): Promise<void> {
+  try {
+    const clients = await services.machines.get(id)?.link.clients();
+    await clients?.process.exec({ spec: { command: warmUp, timeoutMs: BigInt(warmUpMs) } });
+  } catch (error) {
+    services.log.warn({ template: id, err: error }, 'template not warmed up');
   }
 }

@@ -51,7 +51,7 @@ export const poolSet = defineOperation({
       .min(0)
       .max(1024 * 1024)
       .optional(),
-    templates: z.boolean().optional().describe('False: every new machine boots'),
+    templates: z.enum(['on', 'off']).optional().describe('off: every new machine boots'),
   }),
   output: poolStatus,
   risk: 'write',

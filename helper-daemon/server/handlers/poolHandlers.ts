@@ -15,7 +15,7 @@ export function poolHandlers(
       return pool.status();
     },
     async pool_set(input) {
-      if (input.templates !== undefined) templates.setEnabled(input.templates);
+      if (input.templates !== undefined) templates.setEnabled(input.templates === 'on');
       pool.set({
         ...(input.size === undefined ? {} : { size: input.size }),
         ...(input.memory_budget_mb === undefined

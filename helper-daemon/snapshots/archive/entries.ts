@@ -46,5 +46,7 @@ export function encodeEnd(
 ): Buffer {
   const hash = createHash('sha256');
   for (const { name, sha256 } of entries) hash.update(`${sha256}  ${name}\n`);
-  return Buffer.from(`${JSON.stringify({ entries: entries.length, sha256: hash.digest('hex') })}\n`);
+  return Buffer.from(
+    `${JSON.stringify({ entries: entries.length, sha256: hash.digest('hex') })}\n`,
+  );
 }

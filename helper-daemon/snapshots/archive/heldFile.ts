@@ -21,7 +21,7 @@ export async function holdFile(file: string): Promise<HeldFile> {
     return {
       bytes: size,
       async *read() {
-        for (let position = 0; position < size; ) {
+        for (let position = 0; position < size;) {
           const buffer = Buffer.allocUnsafe(Math.min(chunkBytes, size - position));
           const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
           if (bytesRead === 0) return;

@@ -11,7 +11,7 @@ import { archiveInvalid, asArchiveError, tarFault } from './archiveErrors.ts';
 import { encodeEnd, endName, entriesOf, manifestName, type ArchiveEntry } from './entries.ts';
 import { decodeManifest, manifestLimit, type ArchiveManifest } from './manifest.ts';
 
-/** Where the content of an entry goes: called for each piece, then once when it was found to be right. */
+/** Where the content of an entry goes; closed however that ends. */
 export interface EntrySink {
   write(chunk: Uint8Array): Promise<void>;
   close(): Promise<void>;
@@ -47,7 +47,11 @@ export async function readArchive(
     plain.allow(entries.reduce((sum, { bytes }) => sum + bytes + entryOverhead, 0));
     const sinkFor = await accept(manifest);
     for (const entry of entries) {
-      await readEntry(await nextEntry(tar, entry.name), entry, await sinkFor(entry));
+      const found = await nextEntry(tar, entry.name);
+      if (found.size !== entry.bytes) {
+        throw archiveInvalid('it does not have the size it should have', entry.name);
+      }
+      await readEntry(found, entry, await sinkFor(entry));
     }
     const end = await readWhole(await nextEntry(tar, endName), endLimit);
     const first = { name: manifestName, sha256: createHash('sha256').update(text).digest('hex') };
@@ -81,27 +85,29 @@ async function readWhole({ name, size, body }: TarEntry, limit: number): Promise
 }
 
 async function readEntry(
-  { size, body }: TarEntry,
-  { name, bytes, sha256 }: ArchiveEntry,
+  { body }: TarEntry,
+  { name, sha256 }: ArchiveEntry,
   sink: EntrySink | undefined,
 ): Promise<void> {
-  if (size !== bytes) throw archiveInvalid('it does not have the size it should have', name);
   const hash = createHash('sha256');
-  for await (const chunk of body()) {
-    hash.update(chunk);
-    await sink?.write(chunk);
+  try {
+    for await (const chunk of body()) {
+      hash.update(chunk);
+      await sink?.write(chunk);
+    }
+  } finally {
+    await sink?.close();
   }
   if (hash.digest('hex') !== sha256) {
     throw archiveInvalid('its content is not what its digest promises', name);
   }
-  await sink?.close();
 }
 
 interface Unpacking {
   bytes(): AsyncGenerator<Uint8Array, void, undefined>;
   /** Lets so many more bytes through. */
   allow(more: number): void;
-  /** @throws CoppiceError `archive_invalid` when the compressed data ended before the archive */
+  /** @throws CoppiceError `archive_invalid` when there is more than one compressed frame */
   requireEnd(): void;
   close(): void;
 }

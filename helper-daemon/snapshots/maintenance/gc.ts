@@ -1,6 +1,6 @@
 /** Frees what no machine and no snapshot needs. */
 import type { OutputOf, ParsedInputOf } from '../../../protocol/operations.ts';
-import { collect, type LayerCare } from '../../workspaces/layerCare.ts';
+import { collect, keepImages, type LayerCare } from '../../workspaces/layerCare.ts';
 import {
   removeUnownedStorage,
   unownedDisks,
@@ -29,6 +29,7 @@ export async function collectGarbage(
   const space = services.storages.default().space;
   const before = await space();
   const removed = [...(await collect(services)), ...(await removeUnownedStorage(services))];
+  await keepImages(services);
   const { merged } = await layerCare.now();
   const after = await space();
   return { removed, merged, freed_bytes: Math.max(0, after.freeBytes - before.freeBytes) };

@@ -47,13 +47,13 @@ export async function readHeader(file: string): Promise<Qcow2Header | string> {
   }
 }
 
-export async function readHeaderOf(handle: FileHandle): Promise<Qcow2Header | string> {
+async function readHeaderOf(handle: FileHandle): Promise<Qcow2Header | string> {
   const head = Buffer.alloc(headBytes);
   const { bytesRead } = await handle.read(head, 0, head.length, 0);
   return parseHeader(head.subarray(0, bytesRead));
 }
 
-export function parseHeader(head: Buffer): Qcow2Header | string {
+function parseHeader(head: Buffer): Qcow2Header | string {
   if (head.length < 104 || head.readUInt32BE(0) !== magic) return 'it is not a qcow2 file';
   const version = head.readUInt32BE(4);
   if (version !== 2 && version !== 3) return `it has the unknown version ${String(version)}`;

@@ -40,7 +40,7 @@ export async function unsharedBytes(file: string): Promise<number> {
 }
 
 /** Sums the extents of `filefrag -v -b4096` that are not marked as shared. */
-export function unsharedOf(listing: string): number {
+function unsharedOf(listing: string): number {
   let blocks = 0;
   for (const line of listing.split('\n')) {
     const [, length, flags] =

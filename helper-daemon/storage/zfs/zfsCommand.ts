@@ -100,7 +100,7 @@ export async function zfsGet(
   return parseProperties(answer);
 }
 
-export function parseProperties(answer: string): Map<string, ZfsProperties> {
+function parseProperties(answer: string): Map<string, ZfsProperties> {
   const found = new Map<string, Map<string, string>>();
   for (const line of answer.split('\n')) {
     const [name, property, value] = line.split('\t');

@@ -1,5 +1,5 @@
 /** Overlays of the qcow2 storage under a QEMU that is running. */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
@@ -11,6 +11,7 @@ import type { BaseImage, StorageBackend } from '../../../helper-daemon/storage/b
 import { qcow2Storage } from '../../../helper-daemon/storage/qcow2.ts';
 import { diskBytes, expectBytes, makeImage, mib } from './disks.ts';
 
+const running = new Set<ChildProcess>();
 let state: string;
 let storage: StorageBackend;
 let image: BaseImage;
@@ -21,6 +22,11 @@ beforeEach(async () => {
   image = await makeImage(path.join(state, 'images'));
 });
 afterEach(async () => {
+  for (const child of running) {
+    child.kill('SIGKILL');
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+  }
+  running.clear();
   await rm(state, { recursive: true, force: true });
 });
 
@@ -36,14 +42,21 @@ async function openQemu(disk: string): Promise<{
       ...['-M', 'none', '-S', '-nodefaults', '-display', 'none', '-qmp', 'stdio'],
       ...['-blockdev', JSON.stringify(blockdev('disk0', disk))],
     ],
-    { stdio: ['pipe', 'pipe', 'inherit'] },
+    { stdio: ['pipe', 'pipe', 'ignore'] },
   );
+  running.add(child);
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  // What qemu-io prints comes among the answers, or at the end.
+  const printed: string[] = [];
   const call = async (execute: string, args: object = {}): Promise<unknown> => {
     child.stdin.write(`${JSON.stringify({ execute, arguments: args })}\n`);
     for (;;) {
       const { value, done } = await lines.next();
       if (done === true) throw new Error('QEMU ended');
+      if (!value.startsWith('{')) {
+        printed.push(value);
+        continue;
+      }
       const answer = JSON.parse(value) as { return?: unknown; error?: { desc: string } };
       if (answer.error !== undefined) throw new Error(answer.error.desc);
       if ('return' in answer) return answer.return;
@@ -54,13 +67,14 @@ async function openQemu(disk: string): Promise<{
     call,
     async io(node, command) {
       const line = `qemu-io ${node} "${command}"`;
-      const said = await call('human-monitor-command', { 'command-line': line });
-      expect(said).not.toMatch(/failed|error/i);
+      await call('human-monitor-command', { 'command-line': line });
     },
     async quit() {
-      const ended = once(child, 'exit');
       await call('quit');
-      await ended;
+      for await (const line of { [Symbol.asyncIterator]: () => lines }) printed.push(line);
+      const text = printed.filter((line) => !line.startsWith('{')).join('\n');
+      expect(text).toMatch(/(?:wrote|read) \d+\/\d+ bytes/);
+      expect(text).not.toMatch(/failed|error/i);
     },
   };
 }

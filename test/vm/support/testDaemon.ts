@@ -1,7 +1,15 @@
 /** A real daemon with a state directory of its own, for tests that look at it from a client's side. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -23,14 +31,26 @@ export interface TestDaemon {
   start(): Promise<void>;
   /** QEMU processes of this daemon's machines. */
   machines(): number[];
+  /** Asks it to end, as a client does, and waits until it has. */
+  stop(): Promise<void>;
   /** Starts the daemon if a test left none, and destroys every workspace. */
   clean(): Promise<void>;
   /** Destroys every workspace, ends the daemon and removes its directory. */
   dispose(): Promise<void>;
 }
 
-export async function startTestDaemon(mode: DaemonMode = 'user'): Promise<TestDaemon> {
-  const home = mkdtempSync(path.join(os.tmpdir(), 'cop-'));
+export interface TestDaemonOptions {
+  /** Builds templates in the background; without it the only machines are those that a test asks for. */
+  readonly templates?: boolean;
+  /** An existing directory to work in, say a small file system; made and removed by the daemon's when absent. */
+  readonly home?: string;
+}
+
+export async function startTestDaemon(
+  mode: DaemonMode = 'user',
+  options: TestDaemonOptions = {},
+): Promise<TestDaemon> {
+  const home = options.home ?? mkdtempSync(path.join(os.tmpdir(), 'cop-'));
   // In system mode machines run under accounts of their own, which have to get through here.
   if (mode === 'system') chmodSync(home, 0o711);
   const paths = hostPaths(mode, { COPPICE_HOME: home });
@@ -68,7 +88,12 @@ export async function startTestDaemon(mode: DaemonMode = 'user'): Promise<TestDa
   async function start(): Promise<void> {
     child = spawn(process.execPath, ['--no-warnings', daemonProgram, `--${mode}`], {
       stdio: ['ignore', 'ignore', 'inherit'],
-      env: { ...process.env, COPPICE_HOME: home, COPPICE_USERS: usersFile },
+      env: {
+        ...process.env,
+        COPPICE_HOME: home,
+        COPPICE_USERS: usersFile,
+        COPPICE_TEMPLATES: options.templates === true ? '1' : '0',
+      },
     });
     const client = await connect();
     client.close();
@@ -78,6 +103,14 @@ export async function startTestDaemon(mode: DaemonMode = 'user'): Promise<TestDa
     if (child === undefined || child.exitCode !== null) return;
     const gone = once(child, 'exit');
     child.kill('SIGKILL');
+    await gone;
+    child = undefined;
+  }
+
+  async function stop(): Promise<void> {
+    const client = await connect();
+    const gone = child === undefined ? undefined : once(child, 'exit');
+    await client.call('daemon_stop', {}).catch(() => undefined);
     await gone;
     child = undefined;
   }
@@ -104,16 +137,14 @@ export async function startTestDaemon(mode: DaemonMode = 'user'): Promise<TestDa
     connect,
     kill,
     start,
+    stop,
     machines: () => qemuProcesses(paths.runtime),
     clean,
     async dispose() {
       await clean();
-      const client = await connect();
-      const gone = child === undefined ? undefined : once(child, 'exit');
-      await client.call('daemon_stop', {}).catch(() => undefined);
+      await stop();
       for (const open of clients) open.close();
-      await gone;
-      rmSync(home, { recursive: true, force: true });
+      if (options.home === undefined) rmSync(home, { recursive: true, force: true });
     },
   };
 }
@@ -133,12 +164,22 @@ function qemuProcesses(runtime: string): number[] {
     .map(Number);
 }
 
-/** What is left of workspaces on disk and in the runtime directory. */
+/** What is left of workspaces: directories, disks and memory, and what machines need while they run. */
 export function leftovers(paths: HostPaths): string[] {
   const isId = (name: string): boolean => /^[0-9a-f]{8}-[0-9a-f]{4}-/.test(name);
-  return [paths.workspaces, paths.runtime].flatMap((directory) =>
-    readdirSync(directory)
+  const places = [
+    paths.workspaces,
+    paths.runtime,
+    path.join(paths.state, 'disks'),
+    path.join(paths.state, 'memory'),
+  ];
+  return places.flatMap((directory) =>
+    namesIn(directory)
       .filter(isId)
       .map((name) => path.join(directory, name)),
   );
+}
+
+function namesIn(directory: string): string[] {
+  return existsSync(directory) ? readdirSync(directory) : [];
 }
