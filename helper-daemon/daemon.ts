@@ -23,7 +23,7 @@ import type { Handlers } from './server/handlerTypes.ts';
 import { listenOn, type Endpoint, type Listener } from './server/listener.ts';
 import { tickets } from './server/tickets.ts';
 import { openStorages } from './storage/select.ts';
-import { openDatabase, transaction } from './store/database.ts';
+import { lightly, openDatabase, transaction } from './store/database.ts';
 import { imageStore } from './store/imageStore.ts';
 import { journal } from './store/journal.ts';
 import { runStore } from './store/runStore.ts';
@@ -112,6 +112,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     settings: settingStore(db),
     journal: mutations,
     transaction: inTransaction,
+    lightly: (work) => lightly(db, work),
     storages: await openStorages({ state: paths.state, images: paths.images }),
     images,
     bootAssets: async () => {

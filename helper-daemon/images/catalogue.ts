@@ -61,7 +61,7 @@ export interface ImageCatalogue {
   /** Whether the file with this digest is in the catalogue. */
   hasFile(digest: string): boolean;
   /** Of every file there is. */
-  digests(): string[];
+  digests(): ReadonlySet<string>;
   /** Bytes of that file; 0 when it is not there. */
   fileBytes(digest: string): number;
   list(): { images: ImageInfo[]; recipes: Promise<RecipeInfo[]> };
@@ -160,7 +160,7 @@ export function imageCatalogue(services: CatalogueServices): ImageCatalogue {
 
   return {
     requireDigest,
-    digests: () => store.files().map(({ digest }) => digest),
+    digests: () => new Set(store.files().map(({ digest }) => digest)),
     hasFile: (digest) => store.file(digest) !== undefined,
     fileBytes: (digest) => store.file(digest)?.sizeBytes ?? 0,
     async require(name = defaultImageName) {

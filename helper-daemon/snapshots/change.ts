@@ -21,7 +21,9 @@ export async function deleteSnapshot(
   return await services.locks.run(id, async () => {
     const workspace = resolveWorkspace(services.store, id);
     const snapshot = findSnapshot(services, workspace, input.name);
-    const children = services.tree.snapshotsOf(id).filter(({ parentId }) => parentId === snapshot.id);
+    const children = services.tree
+      .snapshotsOf(id)
+      .filter(({ parentId }) => parentId === snapshot.id);
     services.transaction(() => {
       requireIndependent(services, snapshot.id, snapshot.name);
       services.tree.removeSnapshot(snapshot.id);

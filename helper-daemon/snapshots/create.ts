@@ -124,5 +124,10 @@ function requireRoom(services: WorkspaceServices, workspace: WorkspaceRecord, na
 
 /** Sorts by time and says it: 20261120-143015.123. */
 export function timeStamp(now: Date): string {
-  return now.toISOString().replaceAll('-', '').replaceAll(':', '').replace('T', '-').replace('Z', '');
+  return now
+    .toISOString()
+    .replaceAll('-', '')
+    .replaceAll(':', '')
+    .replace('T', '-')
+    .replace('Z', '');
 }

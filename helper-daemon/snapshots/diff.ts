@@ -9,7 +9,14 @@ import { freezeWorkspace } from '../workspaces/freeze.ts';
 import { resolveWorkspace } from '../workspaces/resolve.ts';
 import type { WorkspaceServices } from '../workspaces/services.ts';
 import { findSnapshot } from './find.ts';
-import { differenceOf, manifest, sameMetadata, sideBySide, type Both, type Pair } from './manifest.ts';
+import {
+  differenceOf,
+  manifest,
+  sameMetadata,
+  sideBySide,
+  type Both,
+  type Pair,
+} from './manifest.ts';
 import type { Probes } from './probes.ts';
 
 /** Digests asked for in one call. */
@@ -114,7 +121,11 @@ async function compare(
         const difference = differenceOf(before, after);
         if (difference === 'unsure') unsure.push({ at: position, pair: { before, after } });
         else if (difference !== 'none') {
-          const kinds = { type: 'type_changed', content: 'modified', metadata: 'metadata' } as const;
+          const kinds = {
+            type: 'type_changed',
+            content: 'modified',
+            metadata: 'metadata',
+          } as const;
           add(position, changeOf(root, pair, kinds[difference]));
         }
       }

@@ -30,8 +30,7 @@ export async function restoreSnapshot(
   return await services.locks.run(id, async () => {
     const workspace = resolveWorkspace(services.store, id);
     const snapshot = findSnapshot(services, workspace, input.name);
-    const memoryId =
-      input.boot === true || input.leave_stopped === true ? null : snapshot.memoryId;
+    const memoryId = input.boot === true || input.leave_stopped === true ? null : snapshot.memoryId;
     if (memoryId !== null) await requireContinuable(services, workspace, snapshot.name, memoryId);
     await usableBase(services, workspace, snapshot.layerId);
     await requireDisk(services.paths.state);

@@ -41,14 +41,14 @@ export interface Journal {
 }
 
 export function journal(db: Database, now: () => Date = () => new Date()): Journal {
-  const begin = db.prepare('INSERT INTO journal (kind, subject, detail, started_at) VALUES (?, ?, ?, ?)');
+  const begin = db.prepare(
+    'INSERT INTO journal (kind, subject, detail, started_at) VALUES (?, ?, ?, ?)',
+  );
   const end = db.prepare('DELETE FROM journal WHERE id = ?');
   const open = db.prepare('SELECT * FROM journal ORDER BY id');
   return {
     begin: (kind, subject, detail = {}) =>
-      Number(
-        begin.run(kind, subject, JSON.stringify(detail), now().toISOString()).lastInsertRowid,
-      ),
+      Number(begin.run(kind, subject, JSON.stringify(detail), now().toISOString()).lastInsertRowid),
     end(id) {
       end.run(id);
     },

@@ -234,7 +234,7 @@ export function treeStore(db: Database): TreeStore {
 }
 
 function text(value: unknown): string | null {
-  return value === null ? null : String(value);
+  return value as string | null;
 }
 
 function toLayer(row: Row): LayerRecord {

@@ -108,7 +108,7 @@ const columns: {
   forkedFrom: [
     'forked_from',
     (value) => (value === null ? null : JSON.stringify(value)),
-    (value) => (value === null ? null : (JSON.parse(String(value)) as ForkedFrom)),
+    (value) => (value === null ? null : (JSON.parse(value as string) as ForkedFrom)),
   ],
   idleSuspendSecs: ['idle_suspend_secs', same, Number],
   expiresAt: ['expires_at', same, text],
@@ -124,9 +124,7 @@ export function workspaceStore(db: Database): WorkspaceStore {
   const byId = db.prepare('SELECT * FROM workspace WHERE id = ?');
   const byName = db.prepare('SELECT * FROM workspace WHERE name = ?');
   const all = db.prepare('SELECT * FROM workspace ORDER BY created_at, id');
-  const visible = db.prepare(
-    "SELECT * FROM workspace WHERE role = 'user' ORDER BY created_at, id",
-  );
+  const visible = db.prepare("SELECT * FROM workspace WHERE role = 'user' ORDER BY created_at, id");
   const withLifetime = db.prepare(
     "SELECT * FROM workspace WHERE role = 'user' AND (expires_at IS NOT NULL OR idle_suspend_secs > 0)",
   );
@@ -194,5 +192,5 @@ function same<T extends Value>(value: T): T {
 }
 
 function text(value: unknown): string | null {
-  return value === null ? null : String(value);
+  return value as string | null;
 }

@@ -5,10 +5,7 @@ import { resolveWorkspace } from './resolve.ts';
 import type { WorkspaceServices } from './services.ts';
 
 /** @throws CoppiceError `not_found`, `wrong_state`, and what resuming throws */
-export async function awake(
-  services: WorkspaceServices,
-  reference: string,
-): Promise<LiveMachine> {
+export async function awake(services: WorkspaceServices, reference: string): Promise<LiveMachine> {
   const record = resolveWorkspace(services.store, reference);
   if (record.state === 'suspended') {
     await resumeWorkspace(services, record.id, {

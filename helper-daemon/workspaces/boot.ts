@@ -96,7 +96,7 @@ export async function startMonitor(
   };
   const account = accountOf(record.uid);
   const runDir = runDirectory(services.paths, run.runId);
-  services.runs.insert(run);
+  services.lightly(() => services.runs.insert(run));
   try {
     throwIfCancelled(options.signal);
     await makeDirectory(runDir, 0o700);
@@ -129,7 +129,7 @@ export async function startMonitor(
     }
     options.progress(from === undefined ? 'Booting the machine' : 'Continuing from memory');
     const machine = await services.engine.launch(spec, (identity) =>
-      services.runs.setProcess(run.runId, identity),
+      services.lightly(() => services.runs.setProcess(run.runId, identity)),
     );
     const link = services.openGuestLink({
       machine,

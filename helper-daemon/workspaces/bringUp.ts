@@ -1,13 +1,7 @@
 /** From nothing to a workspace with a machine; every new one comes into being here. */
 import { randomUUID } from 'node:crypto';
 import type { WorkspaceRecord } from '../store/workspaceStore.ts';
-import {
-  bootMachine,
-  startMonitor,
-  watch,
-  type BootOptions,
-  type LaunchOptions,
-} from './boot.ts';
+import { bootMachine, startMonitor, watch, type BootOptions, type LaunchOptions } from './boot.ts';
 import { removeEverything } from './destroy.ts';
 import { makeWorkspaceDirectories } from './directories.ts';
 import { makeHead } from './heads.ts';
@@ -56,12 +50,14 @@ export async function bringUp(
 ): Promise<WorkspaceRecord> {
   const headId = randomUUID();
   return await services.locks.run(id, async () => {
-    const { record, entry } = services.transaction(() => {
-      options.check?.();
-      const stored = newRecord(services, id, headId, draft);
-      services.store.insert(stored);
-      return { record: stored, entry: services.journal.begin('create', id) };
-    });
+    const { record, entry } = services.lightly(() =>
+      services.transaction(() => {
+        options.check?.();
+        const stored = newRecord(services, id, headId, draft);
+        services.store.insert(stored);
+        return { record: stored, entry: services.journal.begin('create', id) };
+      }),
+    );
     announce(services, id);
     try {
       await makeWorkspaceDirectories(services.paths, id);

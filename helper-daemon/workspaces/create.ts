@@ -86,7 +86,10 @@ async function fromTemplate(
   } catch (error) {
     if (options.signal.aborted || isCallersFault(error)) throw error;
     // Whatever is wrong with it, booting does not need it.
-    services.log.warn({ template: template.id, err: error }, 'template not usable, booting instead');
+    services.log.warn(
+      { template: template.id, err: error },
+      'template not usable, booting instead',
+    );
     await templates.drop(template.id);
     return undefined;
   }

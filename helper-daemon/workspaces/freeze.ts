@@ -158,7 +158,11 @@ async function freezeLive(
         ? {}
         : { memory: { image: memory, channelKey: run?.channelKey ?? '' } }),
       pauseMs: standing ? 0 : Math.max(pausedMs, standstill?.elapsedMs() ?? 0),
-      consistency: withMemory ? 'memory' : standing || standstill === undefined ? 'crash' : 'filesystem',
+      consistency: withMemory
+        ? 'memory'
+        : standing || standstill === undefined
+          ? 'crash'
+          : 'filesystem',
     };
   } catch (error) {
     await letGoOn(services, record, standstill);

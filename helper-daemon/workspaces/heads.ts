@@ -29,7 +29,7 @@ export async function usableBase(
 /** A layer and everything below it, from top to bottom. */
 export function chainOf(services: WorkspaceServices, layerId: string | null): LayerRecord[] {
   const chain: LayerRecord[] = [];
-  for (let id = layerId; id !== null; ) {
+  for (let id = layerId; id !== null;) {
     const layer = requireLayer(services, id);
     chain.push(layer);
     id = layer.parentId;

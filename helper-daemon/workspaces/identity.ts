@@ -11,10 +11,7 @@ const firstHost = 2;
 const lastHost = 0xfffe;
 export const prefixLength = 16;
 
-export type Identity = Pick<
-  WorkspaceRecord,
-  'hostname' | 'machineId' | 'mac' | 'address' | 'uid'
->;
+export type Identity = Pick<WorkspaceRecord, 'hostname' | 'machineId' | 'mac' | 'address' | 'uid'>;
 
 /** Call it in the transaction that stores it. @throws CoppiceError `limit_exceeded` */
 export function newIdentity(services: WorkspaceServices, id: string, name: string): Identity {

@@ -45,7 +45,6 @@ export async function keepImages(services: WorkspaceServices): Promise<void> {
 
 /** How long things must be quiet before the daemon tidies up. */
 const quietMs = 2_000;
-const contentionPollMs = 100;
 
 export function layerCare(services: WorkspaceServices): LayerCare {
   const closed = new AbortController();
@@ -60,16 +59,18 @@ export function layerCare(services: WorkspaceServices): LayerCare {
       // The fold before may have changed what it stands on.
       const layer = services.tree.foldableLayers().find((foldable) => foldable.id === id);
       if (layer === undefined) continue;
-      if (await attempt('fold', layer.id, () => fold(services, layer, closed.signal))) merged += 1;
+      if (await attempt('fold', layer.id, () => fold(services, layer))) merged += 1;
     }
     for (const record of services.store.visible()) {
       if (closed.signal.aborted) break;
-      await attempt('flatten', record.id, () => flatten(services, record.id, closed.signal));
+      await attempt('flatten', record.id, () => flatten(services, record.id));
     }
     await collect(services);
     for (const layer of services.tree.layers()) {
       if (closed.signal.aborted) break;
-      if (layer.sha256 === null) await attempt('digest', layer.id, () => fillDigest(services, layer));
+      if (layer.sha256 === null) {
+        await attempt('digest', layer.id, () => fillDigest(services, layer));
+      }
     }
     return { merged };
   }
@@ -114,18 +115,14 @@ export function layerCare(services: WorkspaceServices): LayerCare {
 }
 
 /** Folds a layer without a name into its only user. False when that is not possible now. */
-async function fold(
-  services: WorkspaceServices,
-  layer: LayerRecord,
-  signal: AbortSignal,
-): Promise<boolean> {
+async function fold(services: WorkspaceServices, layer: LayerRecord): Promise<boolean> {
   const { chains } = services.storages.named(layer.storage);
   if (chains === undefined) return false;
   const [child] = services.tree.childrenOfLayer(layer.id);
   if (child !== undefined) return await mergeUp(services, chains, layer, child);
   const head = services.store.all().find((record) => record.baseLayer === layer.id);
   if (head === undefined) return false;
-  return await pull(services, chains, head.id, layer.id, layer.parentId, signal);
+  return await pull(services, chains, head.id, layer.id, layer.parentId);
 }
 
 async function mergeUp(
@@ -135,6 +132,8 @@ async function mergeUp(
   child: LayerRecord,
 ): Promise<boolean> {
   return await services.locks.run(layerLock(child.id), async () => {
+    // Either may have gone while this waited.
+    if (services.tree.layer(child.id)?.parentId !== layer.id) return false;
     const base = await baseBelow(services, child, layer.parentId);
     const entry = services.journal.begin('fold', child.id, { parent: layer.parentId ?? '' });
     try {
@@ -173,64 +172,33 @@ export async function settleMerge(
   }
 }
 
-/** Copies what stands between a head and `below` into the head. */
+/** Copies what stands between a head that no machine uses and `below` into the head. */
 async function pull(
   services: WorkspaceServices,
   chains: ChainedStorage,
   workspaceId: string,
   expectedBase: string | null,
   below: string | null,
-  signal: AbortSignal,
 ): Promise<boolean> {
   return await services.locks.run(workspaceId, async () => {
     const record = services.store.byId(workspaceId);
     if (record === undefined || record.baseLayer !== expectedBase) return false;
-    const base = await usableBase(services, record, below);
-    const live = services.machines.get(workspaceId);
-    if (live === undefined) await chains.pull(record.head, base);
-    else {
-      const file =
-        base.kind === 'image'
-          ? base.path
-          : (await services.storages.named(record.storage).disk(base.locator)).path;
-      await whileUncontended(services, workspaceId, signal, (stop) =>
-        live.machine.pullDisk(file, stop),
-      );
-    }
+    // A monitor that copies into a disk with half-written clusters while it runs may end (seen with QEMU 7.2):
+    // it waits until the machine is stopped, or the head has become a layer.
+    if (services.runs.of(workspaceId) !== undefined) return false;
+    await chains.pull(record.head, await usableBase(services, record, below));
     services.store.update(workspaceId, { baseLayer: below });
     return true;
   });
 }
 
-/** A copy in the background gives way to whoever wants the workspace. */
-async function whileUncontended(
-  services: WorkspaceServices,
-  workspaceId: string,
-  signal: AbortSignal,
-  work: (signal: AbortSignal) => Promise<void>,
-): Promise<void> {
-  const stop = new AbortController();
-  const poll = setInterval(() => {
-    if (services.locks.contended(workspaceId)) stop.abort();
-  }, contentionPollMs);
-  try {
-    await work(AbortSignal.any([signal, stop.signal]));
-  } finally {
-    clearInterval(poll);
-  }
-}
-
-async function flatten(
-  services: WorkspaceServices,
-  workspaceId: string,
-  signal: AbortSignal,
-): Promise<boolean> {
+async function flatten(services: WorkspaceServices, workspaceId: string): Promise<boolean> {
   const record = services.store.byId(workspaceId);
   if (record === undefined || record.baseLayer === null) return false;
   const { chains } = services.storages.named(record.storage);
   if (chains === undefined) return false;
   if ((await chains.depth(record.head)) <= chains.depthLimit) return false;
-  return await pull(services, chains, workspaceId, record.baseLayer, null, signal);
+  return await pull(services, chains, workspaceId, record.baseLayer, null);
 }
 
 async function fillDigest(services: WorkspaceServices, layer: LayerRecord): Promise<boolean> {
@@ -249,7 +217,14 @@ async function baseBelow(
   layer: LayerRecord,
   parentId: string | null,
 ): Promise<Base> {
-  if (parentId !== null) return { kind: 'layer', locator: requireLayer(services, parentId).locator };
+  if (parentId !== null) {
+    return { kind: 'layer', locator: requireLayer(services, parentId).locator };
+  }
   const image = await services.images.requireDigest(layer.imageDigest, layer.imageDigest);
-  return { kind: 'image', path: image.path, digest: image.digest, virtualBytes: image.virtualBytes };
+  return {
+    kind: 'image',
+    path: image.path,
+    digest: image.digest,
+    virtualBytes: image.virtualBytes,
+  };
 }

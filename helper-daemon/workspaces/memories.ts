@@ -103,7 +103,9 @@ export function memories(options: MemoriesOptions): Memories {
 
   /** The least recently used go first; those in use stay whatever they take. */
   function shrink(): void {
-    const idle = [...entries].filter(([, entry]) => entry.users === 0 && entry.loaded !== undefined);
+    const idle = [...entries].filter(
+      ([, entry]) => entry.users === 0 && entry.loaded !== undefined,
+    );
     idle.sort(([, a], [, b]) => a.usedAt - b.usedAt);
     for (const [id, entry] of idle) {
       if (loadedBytes() <= budget) return;
@@ -177,4 +179,3 @@ export function requireCompatible(
     details: { ...mismatch },
   });
 }
-

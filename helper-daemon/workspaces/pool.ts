@@ -16,7 +16,11 @@ import { changeState } from './view.ts';
 
 export interface Pool {
   /** A ready machine of this kind, turned into the workspace; undefined when there is none. */
-  claim(kind: MachineKind, draft: Draft, options: BootOptions): Promise<WorkspaceRecord | undefined>;
+  claim(
+    kind: MachineKind,
+    draft: Draft,
+    options: BootOptions,
+  ): Promise<WorkspaceRecord | undefined>;
   status(): PoolStatus;
   set(change: { readonly size?: number; readonly memoryBudgetMb?: number }): void;
   /** Makes machines until there are enough, or lets some go. */
@@ -145,9 +149,7 @@ export function pool(services: WorkspaceServices, templates: Templates): Pool {
           member.diskGb === kind.diskGb &&
           member.storage === draft.storage;
         if (!fits) continue;
-        const record = await services.locks.run(member.id, () =>
-          become(member, draft, options),
-        );
+        const record = await services.locks.run(member.id, () => become(member, draft, options));
         if (record === undefined) continue;
         void fill();
         return record;

@@ -27,6 +27,8 @@ export interface WorkspaceServices {
   readonly journal: Journal;
   /** Runs store changes that must be published together. */
   readonly transaction: <T>(work: () => T) => T;
+  /** Runs store changes that a loss of power may take back: machines and what begins with nothing. */
+  readonly lightly: <T>(work: () => T) => T;
   readonly storages: OpenStorages;
   readonly images: ImageCatalogue;
   readonly bootAssets: () => Promise<BootAssets>;

@@ -108,7 +108,11 @@ export function templates(services: WorkspaceServices): Templates {
     };
   }
 
-  function unready(kind: MachineKind, state: 'building' | 'failed', detail: string | null): TemplateInfo {
+  function unready(
+    kind: MachineKind,
+    state: 'building' | 'failed',
+    detail: string | null,
+  ): TemplateInfo {
     return {
       template_id: randomUUID(),
       base_image: kind.image.name,
@@ -124,7 +128,11 @@ export function templates(services: WorkspaceServices): Templates {
     };
   }
 
-  function buildOnce(key: string, kind: MachineKind, options: BootOptions): Promise<TemplateRecord> {
+  function buildOnce(
+    key: string,
+    kind: MachineKind,
+    options: BootOptions,
+  ): Promise<TemplateRecord> {
     const going = building.get(key);
     if (going !== undefined) return going.build;
     failed.delete(key);

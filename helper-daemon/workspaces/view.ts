@@ -4,7 +4,8 @@ import type { WorkspaceChange, WorkspaceRecord } from '../store/workspaceStore.t
 import type { WorkspaceServices } from './services.ts';
 
 export function summarize(services: WorkspaceServices, record: WorkspaceRecord): WorkspaceSummary {
-  const snapshot = record.snapshotId === null ? undefined : services.tree.snapshot(record.snapshotId);
+  const snapshot =
+    record.snapshotId === null ? undefined : services.tree.snapshot(record.snapshotId);
   return {
     workspace_id: record.id,
     name: record.name,

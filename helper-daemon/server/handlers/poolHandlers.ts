@@ -18,9 +18,7 @@ export function poolHandlers(
       if (input.templates !== undefined) templates.setEnabled(input.templates === 'on');
       pool.set({
         ...(input.size === undefined ? {} : { size: input.size }),
-        ...(input.memory_budget_mb === undefined
-          ? {}
-          : { memoryBudgetMb: input.memory_budget_mb }),
+        ...(input.memory_budget_mb === undefined ? {} : { memoryBudgetMb: input.memory_budget_mb }),
       });
       return pool.status();
     },

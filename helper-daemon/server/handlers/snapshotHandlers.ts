@@ -79,7 +79,8 @@ export function snapshotHandlers(
         return entries;
       }),
     async snapshot_file_download(input, { session }) {
-      const opened = Promise.withResolvers<Awaited<ReturnType<Handlers['snapshot_file_download']>>>();
+      const opened =
+        Promise.withResolvers<Awaited<ReturnType<Handlers['snapshot_file_download']>>>();
       // The machine that looks is kept until the stream has ended.
       lookAt(input, ({ file }) => streamFile(file, input.path, session, opened.resolve)).catch(
         opened.reject,

@@ -64,7 +64,10 @@ export function workspaceHandlers(
     workspace_stats: ({ workspace_id }) => workspaceLoad(services, workspace_id),
     workspace_logs: (input) => workspaceLogs(services, input),
     async workspace_start({ workspace_id }, { signal, progress }) {
-      return summarize(services, await startWorkspace(services, workspace_id, { signal, progress }));
+      return summarize(
+        services,
+        await startWorkspace(services, workspace_id, { signal, progress }),
+      );
     },
     async workspace_stop({ workspace_id, force }) {
       const record = await stopWorkspace(services, workspace_id, { force: force ?? false });

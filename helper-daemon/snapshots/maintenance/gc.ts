@@ -1,11 +1,7 @@
 /** Frees what no machine and no snapshot needs. */
 import type { OutputOf, ParsedInputOf } from '../../../protocol/operations.ts';
 import { collect, keepImages, type LayerCare } from '../../workspaces/layerCare.ts';
-import {
-  removeUnownedStorage,
-  unownedDisks,
-  unownedMemories,
-} from '../../workspaces/recover.ts';
+import { removeUnownedStorage, unownedDisks, unownedMemories } from '../../workspaces/recover.ts';
 import type { WorkspaceServices } from '../../workspaces/services.ts';
 import { reclaimableBytes } from './status.ts';
 

@@ -22,12 +22,10 @@ export async function storageStatus(
     Promise.all(layers.map(({ storage, locator }) => bytesOf(storage, locator))),
     backend.space(),
     Promise.all(
-      records.map(({ storage, head }) =>
-        services.storages
-          .named(storage)
-          .chains?.depth(head)
-          .catch(() => 0),
-      ),
+      records.map(async ({ storage, head }) => {
+        const { chains } = services.storages.named(storage);
+        return chains === undefined ? 0 : await chains.depth(head).catch(() => 0);
+      }),
     ),
     reclaimableBytes(services),
   ]);
@@ -40,7 +38,7 @@ export async function storageStatus(
     layers: { count: layers.length, bytes: sum(frozen) },
     memories: { count: memories.length, bytes: sum(memories.map(({ bytes }) => bytes)) },
     images: { count: images.length, bytes: sum(images.map((image) => image.size_bytes)) },
-    deepest_chain: Math.max(0, ...depths.map((depth) => depth ?? 0)),
+    deepest_chain: Math.max(0, ...depths),
     reclaimable_bytes: reclaimable,
   };
 }

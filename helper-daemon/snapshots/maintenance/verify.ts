@@ -86,7 +86,11 @@ async function checkHead(
   const problems: Problem[] = [];
   const next = 'Restore one of its snapshots, or destroy it.';
   if (baseLayer !== null && services.tree.layer(baseLayer) === undefined) {
-    problems.push({ subject: workspace.name, problem: 'the layer it stands on is not known', next });
+    problems.push({
+      subject: workspace.name,
+      problem: 'the layer it stands on is not known',
+      next,
+    });
   }
   try {
     const storage = services.storages.named(name);

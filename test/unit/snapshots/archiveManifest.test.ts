@@ -132,7 +132,7 @@ describe('the description of an archive', () => {
   it('in which anything was replaced is refused or means a workspace', () => {
     const paths = (value: Json, at: readonly string[] = []): string[][] =>
       typeof value === 'object' && value !== null
-        ? [[...at], ...Object.entries(value).flatMap(([key, v]) => paths(v as Json, [...at, key]))]
+        ? [[...at], ...Object.entries(value).flatMap(([key, v]) => paths(v, [...at, key]))]
         : [[...at]];
     const places = paths(sample()).filter((place) => place.length > 0);
     fc.assert(

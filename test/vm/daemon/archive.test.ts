@@ -1,6 +1,15 @@
 import { createHash } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync } from 'node:fs';
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  writeSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -430,10 +439,25 @@ describe('on a disk that is too small', () => {
     rmSync(mount, { recursive: true });
   });
 
+  const filler = path.join(mount, 'filler');
+
   /** Leaves this many bytes free. */
   function fill(leave: number): void {
     const { bavail, bsize } = statfsSync(mount);
-    execFileSync('fallocate', ['-l', String(bavail * bsize - leave), path.join(mount, 'filler')]);
+    execFileSync('fallocate', ['-l', String(bavail * bsize - leave), filler]);
+  }
+
+  /** Leaves nothing free, whatever else is written meanwhile. */
+  function fillUp(): void {
+    fill(8 * 1024 ** 2);
+    const file = openSync(filler, 'a');
+    try {
+      for (;;) writeSync(file, Buffer.alloc(4096));
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'ENOSPC' });
+    } finally {
+      closeSync(file);
+    }
   }
 
   it('is refused before anything is written', async () => {
@@ -441,7 +465,7 @@ describe('on a disk that is too small', () => {
     fill(200 * 1024 ** 2);
     await expect(upload(there, archive)).rejects.toMatchObject({ code: 'no_space' });
     expect(kept(cramped)).toEqual(before);
-    rmSync(path.join(mount, 'filler'));
+    rmSync(filler);
   });
 
   it('leaves nothing when the disk fills up on the way', async () => {
@@ -451,11 +475,11 @@ describe('on a disk that is too small', () => {
     async function* meanwhile(): AsyncGenerator<Uint8Array> {
       yield archive.subarray(0, 200_000);
       await expect.poll(() => kept(cramped).length).toBeGreaterThan(before.length);
-      fill(0);
+      fillUp();
       yield archive.subarray(200_000);
     }
     await expect(uploadBytes(stream, meanwhile())).rejects.toMatchObject({ code: 'no_space' });
-    rmSync(path.join(mount, 'filler'));
+    rmSync(filler);
     await expect.poll(() => kept(cramped)).toEqual(before);
     expect(await upload(there, archive, 'fits-now')).toMatchObject({ snapshots: 3 });
   });
