@@ -190,7 +190,11 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   log.info({ pid: process.pid, version: options.version, socket: paths.socket }, 'listening');
 
   return {
-    isIdle: () => connections() === 0 && services.machines.all().length === 0,
+    isIdle: () =>
+      connections() === 0 &&
+      services.machines.all().length === 0 &&
+      // Somebody has to be there when their time is over.
+      services.store.withLifetime().every(({ expiresAt }) => expiresAt === null),
     async close() {
       await Promise.all(listeners.map((listener) => listener.close()));
       streamTickets.revokeAll();

@@ -183,8 +183,8 @@ async function pull(
   return await services.locks.run(workspaceId, async () => {
     const record = services.store.byId(workspaceId);
     if (record === undefined || record.baseLayer !== expectedBase) return false;
-    // A monitor that copies into a disk with half-written clusters while it runs may end (seen with QEMU 7.2):
-    // it waits until the machine is stopped, or the head has become a layer.
+    // Not while a machine uses it: monitors in use today end when they copy into a half-written cluster. It
+    // waits until the machine is stopped, or until a freeze makes the head a layer.
     if (services.runs.of(workspaceId) !== undefined) return false;
     await chains.pull(record.head, await usableBase(services, record, below));
     services.store.update(workspaceId, { baseLayer: below });

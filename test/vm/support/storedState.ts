@@ -1,5 +1,5 @@
 /** What a test daemon has stored, looked at and changed from outside. */
-import { existsSync, readdirSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, openSync, readdirSync, readSync, statSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { expect } from 'vitest';
@@ -31,6 +31,23 @@ export function alter(paths: HostPaths, sql: string, ...values: string[]): numbe
 
 export function memoryFile(paths: HostPaths, id: string): string {
   return path.join(paths.state, 'memory', `${id}.memory`);
+}
+
+/** Alters one byte in the middle of a file. */
+export function flipByte(file: string): void {
+  const { size, mode } = statSync(file);
+  chmodSync(file, 0o600);
+  const fd = openSync(file, 'r+');
+  try {
+    const byte = Buffer.alloc(1);
+    const at = Math.floor(size / 2);
+    readSync(fd, byte, 0, 1, at);
+    byte[0] = (byte[0] ?? 0) ^ 0xff;
+    writeSync(fd, byte, 0, 1, at);
+  } finally {
+    closeSync(fd);
+    chmodSync(file, mode & 0o777);
+  }
 }
 
 function names(directory: string): string[] {
