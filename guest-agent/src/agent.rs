@@ -55,10 +55,12 @@ impl Agent {
     }
 
     /// By Configure: the host has told the machine all there is to tell. One that had a generation begins a new
-    /// life with another.
+    /// life with another; one that was nobody's, as a template is, begins its first.
     pub fn set_generation(&self, generation: u64) {
         let earlier = self.generation.get();
-        if earlier != 0 && earlier != generation {
+        if earlier == 0 && generation != 0 {
+            self.processes.begin();
+        } else if earlier != generation {
             self.processes.renumber(generation);
         }
         self.generation.set(generation);

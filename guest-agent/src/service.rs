@@ -17,7 +17,8 @@ const VSOCK_PORT: u32 = 5000;
 /// Workers for file work; their stacks are only touched as far as they are used.
 const WORKERS: usize = 8;
 const WORKER_STACK: usize = 256 << 10;
-const WORKER_IDLE: Duration = Duration::from_secs(5);
+/// Short, so that what a machine had to do before it was copied is not cleared up in every copy.
+const WORKER_IDLE: Duration = Duration::from_millis(500);
 
 /// The service of a machine. Ends only with a fault.
 pub fn run(cmdline: &Cmdline, power: Power, cgroups: Option<&Path>) -> ! {

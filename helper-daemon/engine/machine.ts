@@ -182,11 +182,6 @@ export interface Machine {
   diskPath(): Promise<string | undefined>;
   /** Tells the guest that its disk is larger now. */
   growDisk(sizeBytes: number): Promise<void>;
-  /**
-   * Copies into its disk what stands between it and `base`, a file below it, while it runs; then only `base`
-   * is left below. An abort leaves the disk sound.
-   */
-  pullDisk(base: string, signal: AbortSignal): Promise<void>;
   /** Forgets the machine without touching it: the daemon exits and the machine stays. */
   detach(): void;
 }

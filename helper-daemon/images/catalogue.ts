@@ -2,10 +2,11 @@
  * The images machines start from. Files are named by digest and never change; a name points at one. A
  * file stays while a name or a workspace needs it.
  */
-import { chmod, mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { CoppiceError } from '../../protocol/errors.ts';
+import { limits } from '../../protocol/limits.ts';
 import type { ImageInfo } from '../../protocol/operations/image.ts';
 import type { ImageRecord, ImageStore } from '../store/imageStore.ts';
 import type { Journal } from '../store/journal.ts';
@@ -67,6 +68,19 @@ export interface ImageCatalogue {
   list(): { images: ImageInfo[]; recipes: Promise<RecipeInfo[]> };
   build(name: string, options: Work & { readonly rebuild: boolean }): Promise<ImageInfo>;
   import(source: string, name: string, options: Work): Promise<ImageInfo>;
+  /** Keeps the file with this digest while `work` runs, whatever becomes of its names. */
+  holding<T>(digest: string, work: () => Promise<T>): Promise<T>;
+  /**
+   * Takes over a file whose digest and structure were checked. It has no name yet: within `holding`, give it
+   * one with `nameFile`, or it goes again.
+   */
+  adopt(made: Omit<ProducedImage, 'provenance'>): Promise<void>;
+  /**
+   * A name of the file; one that has none gets `wanted`, or where that is taken one made of it and the digest.
+   * Call it in the transaction that stores who needs the file.
+   * @throws CoppiceError `image_missing`
+   */
+  nameFile(digest: string, wanted: string, provenance: ImageRecord['provenance']): string;
   remove(name: string): Promise<void>;
   /** Deletes what an earlier daemon left half made, and files that nothing needs. */
   tidy(): Promise<void>;
@@ -87,6 +101,7 @@ export interface CatalogueServices {
 
 export function imageCatalogue(services: CatalogueServices): ImageCatalogue {
   const { directory, store, sources } = services;
+  const held = new Map<string, number>();
   const fileOf = (digest: string): string =>
     path.join(directory, `${digest.replace(/^sha256:/, '')}.qcow2`);
 
@@ -152,7 +167,8 @@ export function imageCatalogue(services: CatalogueServices): ImageCatalogue {
   async function removeUnneededFiles(): Promise<void> {
     const named = new Set(store.all().map((image) => image.digest));
     for (const { digest } of store.files()) {
-      if (named.has(digest) || services.workspaces.countOnImage(digest) > 0) continue;
+      if (named.has(digest) || held.has(digest)) continue;
+      if (services.workspaces.countOnImage(digest) > 0) continue;
       store.removeFile(digest);
       await rm(fileOf(digest), { force: true });
     }
@@ -201,6 +217,42 @@ export function imageCatalogue(services: CatalogueServices): ImageCatalogue {
         sources.import(source, name, { ...work, directory: target }),
       );
     },
+    async holding(digest, work) {
+      held.set(digest, (held.get(digest) ?? 0) + 1);
+      try {
+        return await work();
+      } finally {
+        const left = (held.get(digest) ?? 1) - 1;
+        if (left > 0) held.set(digest, left);
+        else held.delete(digest);
+        await removeUnneededFiles();
+      }
+    },
+    async adopt(made) {
+      const digest = `sha256:${made.sha256}`;
+      await chmod(made.path, 0o444);
+      await syncFile(made.path);
+      // The row first: a file without one would never be found again.
+      store.putFile({ digest, sizeBytes: made.sizeBytes, virtualBytes: made.virtualBytes });
+      await rename(made.path, fileOf(digest));
+    },
+    nameFile(digest, wanted, provenance) {
+      const file = store.file(digest);
+      if (file === undefined) throw imageMissing(wanted, []);
+      const known = store.all().find((image) => image.digest === digest);
+      if (known !== undefined) return known.name;
+      const hex = digest.replace(/^sha256:/, '');
+      const names = [8, 64].map((length) => {
+        const suffix = `-${hex.slice(0, length)}`;
+        return `${wanted.slice(0, limits.nameLength - suffix.length)}${suffix}`;
+      });
+      const name = [wanted, ...names].find((one) => store.get(one) === undefined);
+      if (name === undefined) throw imageMissing(wanted, []);
+      const image = { ...file, name, createdAt: services.now().toISOString(), provenance };
+      store.put(image);
+      services.changed({ image: info(image) });
+      return name;
+    },
     async remove(name) {
       const image = store.get(name);
       if (image === undefined) throw imageMissing(name, []);
@@ -224,6 +276,15 @@ export function imageCatalogue(services: CatalogueServices): ImageCatalogue {
       await removeUnneededFiles();
     },
   };
+}
+
+async function syncFile(file: string): Promise<void> {
+  const handle = await open(file, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }
 
 function imageMissing(name: string, recipes: readonly RecipeInfo[]): CoppiceError {

@@ -17,6 +17,8 @@ export interface ImageRecord extends ImageFileRecord {
 export interface ImageStore {
   /** Adds an image or points its name at another file. */
   put(image: ImageRecord): void;
+  /** Adds a file that has no name yet. */
+  putFile(file: ImageFileRecord): void;
   get(name: string): ImageRecord | undefined;
   all(): ImageRecord[];
   remove(name: string): void;
@@ -45,6 +47,9 @@ export function imageStore(db: Database): ImageStore {
     put(image) {
       putFile.run(image.digest, image.sizeBytes, image.virtualBytes);
       put.run(image.name, image.digest, image.createdAt, JSON.stringify(image.provenance));
+    },
+    putFile({ digest, sizeBytes, virtualBytes }) {
+      putFile.run(digest, sizeBytes, virtualBytes);
     },
     get(name) {
       const row = get.get(name);

@@ -56,7 +56,7 @@ export async function bootMachine(
 }
 
 /** As bootMachine, but nobody follows the machine yet. */
-export async function launchMachine(
+async function launchMachine(
   services: WorkspaceServices,
   record: WorkspaceRecord,
   options: LaunchOptions,

@@ -131,14 +131,26 @@ async function mergeUp(
   layer: LayerRecord,
   child: LayerRecord,
 ): Promise<boolean> {
-  return await services.locks.run(layerLock(child.id), async () => {
-    // Either may have gone while this waited.
-    if (services.tree.layer(child.id)?.parentId !== layer.id) return false;
-    const base = await baseBelow(services, child, layer.parentId);
-    const entry = services.journal.begin('fold', child.id, { parent: layer.parentId ?? '' });
+  // Either may have gone meanwhile.
+  if (services.tree.layer(child.id)?.parentId !== layer.id) return false;
+  return await restack(services, chains, child.id, layer.parentId);
+}
+
+/** Gives a layer the content of what it stands on down to `parentId`, and lets it stand on that. */
+async function restack(
+  services: WorkspaceServices,
+  chains: ChainedStorage,
+  layerId: string,
+  parentId: string | null,
+): Promise<boolean> {
+  return await services.locks.run(layerLock(layerId), async () => {
+    const layer = services.tree.layer(layerId);
+    if (layer === undefined || layer.parentId === parentId) return false;
+    const base = await baseBelow(services, layer, parentId);
+    const entry = services.journal.begin('fold', layerId, { parent: parentId ?? '' });
     try {
-      await chains.merge(child.locator, base);
-      await recordMerge(services, child.id, layer.parentId);
+      await chains.merge(layer.locator, base);
+      await recordMerge(services, layerId, parentId);
       return true;
     } finally {
       services.journal.end(entry);
@@ -172,7 +184,10 @@ export async function settleMerge(
   }
 }
 
-/** Copies what stands between a head that no machine uses and `below` into the head. */
+/**
+ * Copies what stands between a head and `below` into the head. False while a machine uses it: QEMU 7.2 ends when it
+ * streams into a cluster of which a part was written, so what runs is left alone.
+ */
 async function pull(
   services: WorkspaceServices,
   chains: ChainedStorage,
@@ -183,8 +198,6 @@ async function pull(
   return await services.locks.run(workspaceId, async () => {
     const record = services.store.byId(workspaceId);
     if (record === undefined || record.baseLayer !== expectedBase) return false;
-    // Not while a machine uses it: monitors in use today end when they copy into a half-written cluster. It
-    // waits until the machine is stopped, or until a freeze makes the head a layer.
     if (services.runs.of(workspaceId) !== undefined) return false;
     await chains.pull(record.head, await usableBase(services, record, below));
     services.store.update(workspaceId, { baseLayer: below });
@@ -192,13 +205,18 @@ async function pull(
   });
 }
 
+/** Makes a head that stands on many layers independent of them: at its next start it opens few files. */
 async function flatten(services: WorkspaceServices, workspaceId: string): Promise<boolean> {
   const record = services.store.byId(workspaceId);
   if (record === undefined || record.baseLayer === null) return false;
   const { chains } = services.storages.named(record.storage);
   if (chains === undefined) return false;
   if ((await chains.depth(record.head)) <= chains.depthLimit) return false;
-  return await pull(services, chains, workspaceId, record.baseLayer, null);
+  if (await pull(services, chains, workspaceId, record.baseLayer, null)) return true;
+  // It runs. The layer below it can be replaced by one with the same content that stands on the image: the machine
+  // keeps the files it has open, and everything that is forked, restored or started from now on has a short way.
+  const layer = services.tree.layer(record.baseLayer);
+  return layer === undefined ? false : await restack(services, chains, layer.id, null);
 }
 
 async function fillDigest(services: WorkspaceServices, layer: LayerRecord): Promise<boolean> {

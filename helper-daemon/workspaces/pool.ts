@@ -35,6 +35,8 @@ const megabyte = 1024 ** 2;
 
 export function pool(services: WorkspaceServices, templates: Templates): Pool {
   let filling: Promise<void> | undefined;
+  /** Somebody asked while it was being filled: the size may be another one now. */
+  let wanted = false;
   let closed = false;
   const { settings } = services;
   const size = (): number => Number(settings.get('pool.size') ?? 0);
@@ -94,14 +96,22 @@ export function pool(services: WorkspaceServices, templates: Templates): Pool {
   }
 
   function fill(): Promise<void> {
-    filling ??= fillOnce()
-      .catch((error: unknown) => {
-        services.log.warn({ err: error }, 'pool not filled');
-      })
-      .finally(() => {
-        filling = undefined;
-      });
+    wanted = true;
+    filling ??= fillWhileWanted().catch((error: unknown) => {
+      services.log.warn({ err: error }, 'pool not filled');
+    });
     return filling;
+  }
+
+  async function fillWhileWanted(): Promise<void> {
+    try {
+      while (wanted) {
+        wanted = false;
+        await fillOnce();
+      }
+    } finally {
+      filling = undefined;
+    }
   }
 
   /** Makes a standing machine this workspace, under its lock. Undefined when it is gone or not fit. */

@@ -207,7 +207,7 @@ export const snapshotFileDownload = defineOperation({
   stream: 'download',
 });
 
-export const forkedChild = workspaceSummary.extend({
+const forkedChild = workspaceSummary.extend({
   index: z.int().describe('1 to count'),
   ready_ms: z.number().describe('From the call until the machine answered as itself'),
 });

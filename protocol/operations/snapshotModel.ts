@@ -48,8 +48,8 @@ export const forkedFrom = z.object({
 });
 export type ForkedFrom = z.infer<typeof forkedFrom>;
 
-export const changeKind = z.enum(['added', 'removed', 'modified', 'type_changed', 'metadata']);
-export const pathKind = z.enum(['file', 'dir', 'symlink', 'other']);
+const changeKind = z.enum(['added', 'removed', 'modified', 'type_changed', 'metadata']);
+const pathKind = z.enum(['file', 'dir', 'symlink', 'other']);
 export const pathChange = z.object({
   path: z.string(),
   change: changeKind.describe('metadata: owner, mode or time alone'),

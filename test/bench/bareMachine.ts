@@ -16,6 +16,7 @@ import { runFiles } from '../../helper-daemon/engine/qemu/runFiles.ts';
 import { openChannel, type Channel } from '../../helper-daemon/guest/channel.ts';
 import { openConnection, type GuestClients } from '../../helper-daemon/guest/connection.ts';
 import type { BootAssets } from '../../helper-daemon/images/bootAssets.ts';
+import { own } from './cleanup.ts';
 
 export interface BareMachine {
   readonly pid: number;
@@ -33,21 +34,21 @@ export interface BareOptions {
   readonly diskGb: number;
 }
 
+/** Every machine of the daemon has a card, and its kernel spends time on it. */
+export const cardOfBare = { mac: '52:54:00:be:ef:01' };
+
 /** The disk is made before the clock starts: it is no part of QEMU + kernel + agent. */
 export function prepareDisk({ directory, image, diskGb }: BareOptions): string {
+  return overlayOn(directory, image, [`${String(diskGb)}G`]);
+}
+
+/** A new file over `base`, laid out as the daemon lays out its own; its size where it is not that of `base`. */
+export function overlayOn(directory: string, base: string, size: readonly string[] = []): string {
   const disk = path.join(directory, `${randomUUID()}.qcow2`);
   const layout = 'extended_l2=on,cluster_size=128k,backing_fmt=qcow2';
   execFileSync('qemu-img', [
-    'create',
-    '-q',
-    '-f',
-    'qcow2',
-    '-o',
-    layout,
-    '-b',
-    image,
-    disk,
-    `${String(diskGb)}G`,
+    ...['create', '-q', '-f', 'qcow2', '-o', layout],
+    ...['-b', base, disk, ...size],
   ]);
   return disk;
 }
@@ -72,10 +73,12 @@ export async function bootBare(options: BareOptions, disk: string): Promise<Bare
     },
     accelerator: options.accelerator,
     transport: { kind: 'virtio-serial' },
+    network: cardOfBare,
   };
   const tscKhz = await readTscKhz();
   const args = qemuArguments(microvm, spec, tscKhz === undefined ? {} : { tscKhz });
   const child = spawn(microvm.program, args, { stdio: 'ignore' });
+  const end = own(() => endProcess(child));
   try {
     const clients = await reachAgent(runFiles(runDir).agent, key, child);
     return {
@@ -83,13 +86,13 @@ export async function bootBare(options: BareOptions, disk: string): Promise<Bare
       clients: clients.services,
       async close() {
         clients.close();
-        await endProcess(child);
+        await end();
         rmSync(runDir, { recursive: true, force: true });
         rmSync(disk, { force: true });
       },
     };
   } catch (error) {
-    await endProcess(child);
+    await end();
     throw error;
   }
 }

@@ -1,51 +1,105 @@
 /** A daemon of the bench's own, from the bundle users run, with a state directory that goes away again. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { randomBytes, randomUUID } from 'node:crypto';
 import type { CoppiceClient } from '../../helper-daemon/client/client.ts';
 import { connectDaemon } from '../../helper-daemon/client/startDaemon.ts';
 import { openDatabase } from '../../helper-daemon/store/database.ts';
 import { workspaceStore } from '../../helper-daemon/store/workspaceStore.ts';
-import { hostPaths } from '../../helper-daemon/system/paths.ts';
+import { hostPaths, type HostPaths } from '../../helper-daemon/system/paths.ts';
 import { version } from '../../helper-daemon/system/version.ts';
+import { own } from './cleanup.ts';
 
 export interface BenchHome {
   readonly directory: string;
+  readonly paths: HostPaths;
   connect(): Promise<CoppiceClient>;
   /** Ends the daemon; its state stays. */
   stop(client: CoppiceClient): Promise<void>;
-  remove(): void;
+  /** QEMU processes of this daemon's machines, those that stand ready included. */
+  machines(): number[];
+  /** Ends whatever still runs and removes the directory. */
+  remove(): Promise<void>;
 }
 
 export function benchHome(): BenchHome {
   const directory = mkdtempSync(path.join(os.tmpdir(), 'cop-bench-'));
+  const paths = hostPaths('user', { COPPICE_HOME: directory });
+  const clients = new Set<CoppiceClient>();
+
+  async function stop(client: CoppiceClient): Promise<void> {
+    const gone = new Promise<void>((resolve) => client.onClose(resolve));
+    await client.call('daemon_stop', { stop_machines: true });
+    await gone;
+  }
+
+  const remove = own(async () => {
+    for (const client of clients) {
+      const { pid } = client.server.server;
+      // A daemon that does not end in order is ended: the bench started it.
+      await stop(client).catch(() => endProcess(pid));
+    }
+    for (const pid of machinesBelow(paths.runtime)) endProcess(pid);
+    rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+    rmSync(paths.runtime, { recursive: true, force: true });
+  });
+
   return {
     directory,
-    connect() {
-      // The daemon inherits this; nothing else in this process looks at it.
+    paths,
+    async connect() {
+      // The daemon inherits these; nothing else in this process looks at them.
       process.env['COPPICE_HOME'] = directory;
-      return connectDaemon({ name: 'bench', version });
+      delete process.env['COPPICE_TEMPLATES'];
+      delete process.env['COPPICE_SOCKET'];
+      const client = await connectDaemon({ name: 'bench', version });
+      clients.add(client);
+      client.onClose(() => clients.delete(client));
+      return client;
     },
-    async stop(client) {
-      const gone = new Promise<void>((resolve) => client.onClose(resolve));
-      await client.call('daemon_stop', { stop_machines: true });
-      await gone;
-    },
-    remove: () => rmSync(directory, { recursive: true, force: true }),
+    stop,
+    machines: () => machinesBelow(paths.runtime),
+    remove,
   };
+}
+
+function endProcess(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended by itself.
+  }
+}
+
+/** Pids of QEMU processes whose sockets are below this directory. */
+function machinesBelow(runtime: string): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        const commandLine = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+        return commandLine.includes('qemu-system') && commandLine.includes(`${runtime}/`);
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
 }
 
 /** Puts stopped workspaces into a state directory that no daemon is using. */
 export function addStoppedWorkspaces(home: BenchHome, amount: number): void {
-  const db = openDatabase(hostPaths('user', { COPPICE_HOME: home.directory }).database);
+  const db = openDatabase(home.paths.database);
   const store = workspaceStore(db);
-  for (let index = 0; index < amount; index += 1) {
+  const before = store.all().length;
+  for (let index = before; index < before + amount; index += 1) {
     const id = randomUUID();
+    const octets = [index >> 8, index & 0xff];
     store.insert({
       id,
       name: `known-${id}`,
       state: 'stopped',
+      role: 'user',
       imageName: 'debian-dev',
       imageDigest: 'sha256:0',
       vcpus: 2,
@@ -59,6 +113,16 @@ export function addStoppedWorkspaces(home: BenchHome, amount: number): void {
       createdAt: new Date().toISOString(),
       uid: null,
       problem: null,
+      storage: 'qcow2',
+      head: `disks/${id}.qcow2`,
+      baseLayer: null,
+      snapshotId: null,
+      mac: ['52', '54', '00', '00', ...octets.map((octet) => octet.toString(16).padStart(2, '0'))].join(':'),
+      address: `10.99.${octets.join('.')}`,
+      forkedFrom: null,
+      idleSuspendSecs: 0,
+      expiresAt: null,
+      memoryId: null,
     });
   }
   db.close();

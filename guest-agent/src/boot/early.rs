@@ -4,7 +4,8 @@ use std::fs;
 use std::io;
 
 use super::cmdline::Cmdline;
-use super::{control_groups, init, loopback, mounts, root, system_init};
+use super::{control_groups, identity_files, init, loopback, mounts, root, system_init};
+use crate::network::prepare_card;
 
 /// Open files that a process may have: the soft limit of a service on other systems is often more, but
 /// some programs walk all of it.
@@ -39,9 +40,14 @@ fn boot() -> Result<std::convert::Infallible, String> {
     } else {
         mounts::system()?;
         control_groups::mount_all()?;
+        if cmdline.root.is_some() {
+            identity_files::cover();
+        }
         // A kernel without a network has no loopback either.
         let _ = loopback::up();
     }
+    // An init system sets its links up itself.
+    prepare_card(!cmdline.system_init);
     set_limits();
     if let Some(name) = &cmdline.hostname {
         set_hostname(name);

@@ -6,6 +6,7 @@
 mod cmdline;
 mod control_groups;
 mod early;
+mod identity_files;
 mod init;
 mod loopback;
 mod mounts;

@@ -80,9 +80,14 @@ fn run(root: &Path, max_depth: usize, sink: &Sink<ManifestResponse>) -> Result<(
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             outcome => outcome.map_err(|error| shown(&path, error))?,
         };
+        let mounted = Mount::of(&found) != mount;
         let is_directory = found.stx_mode & libc::S_IFMT as u16 == libc::S_IFDIR as u16;
+        // A file that covers another, as those with the machine's names do, is not on this disk.
+        if mounted && !is_directory {
+            continue;
+        }
         batch.add(entry(&path, &found, target(fd, &name, &found)))?;
-        if !is_directory || levels.len() >= max_depth || Mount::of(&found) != mount {
+        if !is_directory || levels.len() >= max_depth || mounted {
             continue;
         }
         if levels.len() >= DEEPEST {

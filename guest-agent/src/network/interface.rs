@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::OnceLock;
 
 use super::netlink::{attributes, Answer, Netlink, Request};
 
@@ -44,46 +46,114 @@ pub fn find(netlink: &Netlink, name: &str) -> io::Result<Option<Interface>> {
 
 /// The first IPv4 address of an interface.
 pub fn first_address(netlink: &Netlink, interface: &Interface) -> io::Result<Option<Ipv4Addr>> {
-    let all = addresses(netlink, interface.index)?;
-    Ok(all
-        .iter()
-        .filter(|(body, _)| i32::from(body[0]) == libc::AF_INET)
-        .find_map(|(_, value)| Some(Ipv4Addr::from(*value.first_chunk::<4>()?))))
+    let own = |(kind, payload): &Answer| {
+        // struct ifaddrmsg: family, prefix length, flags, scope, index.
+        let body = payload.first_chunk::<IFADDR>()?;
+        let index = u32::from_ne_bytes(*body[4..].first_chunk()?);
+        if *kind != libc::RTM_NEWADDR || index != interface.index {
+            return None;
+        }
+        let (_, value) = attributes(payload, IFADDR).find(|(kind, _)| *kind == libc::IFA_LOCAL)?;
+        Some(Ipv4Addr::from(*value.first_chunk::<4>()?))
+    };
+    let mut body = [0; IFADDR];
+    body[0] = libc::AF_INET as u8;
+    Ok(netlink.dump(libc::RTM_GETADDR, &body)?.iter().find_map(own))
+}
+
+/// The first card as it was found at boot, so that a copy need not look for it.
+static CARD: OnceLock<Interface> = OnceLock::new();
+/// That card is up and has not been told anything since.
+static UNTOLD: AtomicBool = AtomicBool::new(false);
+
+/// At boot, before anything can be sent: the first card speaks no IPv6, whose addresses would be made from a MAC
+/// that is not the machine's for long, and with `up` it is up, so that it only has to be told its addresses.
+/// Whatever fails here shows when it is told.
+pub fn prepare_card(up: bool) {
+    let prepare = || -> io::Result<()> {
+        let netlink = Netlink::open()?;
+        if let Some(card) = find(&netlink, "")? {
+            disable_ipv6(&card.name)?;
+            if up {
+                set_link(&netlink, card.index, None)?;
+                UNTOLD.store(true, Relaxed);
+            }
+            let _ = CARD.set(card);
+        }
+        Ok(())
+    };
+    if let Err(error) = prepare() {
+        eprintln!("coppice-agent: preparing the network card: {error}");
+    }
+}
+
+/// As `find`, but without looking where boot has looked.
+pub fn card(netlink: &Netlink, name: &str) -> io::Result<Option<Interface>> {
+    match CARD.get() {
+        Some(card) if name.is_empty() => Ok(Some(card.clone())),
+        _ => find(netlink, name),
+    }
 }
 
 /// Nothing of what the interface was before is left. Whoever uses a connection of its old address finds it dead.
-pub fn apply(netlink: &Netlink, interface: &Interface, settings: &Settings) -> io::Result<()> {
+/// With `unused`, no workload has had the machine: what boot has prepared is still so.
+pub fn apply(
+    netlink: &Netlink,
+    interface: &Interface,
+    settings: &Settings,
+    unused: bool,
+) -> io::Result<()> {
     let index = interface.index;
-    // Routes, neighbours and the addresses that were made from the old MAC go with the link.
-    set_link(netlink, index, false, Some(settings.mac))?;
-    for (body, value) in addresses(netlink, index)? {
-        let request = Request::new(libc::RTM_DELADDR, 0, &body).attribute(libc::IFA_LOCAL, &value);
-        match netlink.change(request) {
-            // With a primary address its secondary ones may have gone.
-            Err(error) if error.raw_os_error() == Some(libc::EADDRNOTAVAIL) => {}
-            outcome => outcome?,
-        }
+    let prepared = UNTOLD.swap(false, Relaxed) && CARD.get() == Some(interface);
+    if !(unused && prepared) {
+        disable_ipv6(&interface.name)?;
+        // With the last address go the routes and the neighbours.
+        while remove_address(netlink, index)? {}
     }
+    set_link(netlink, index, Some(settings.mac))?;
     add_address(netlink, index, settings)?;
-    set_link(netlink, index, true, None)?;
     match settings.gateway {
         Some(gateway) => add_default_route(netlink, index, gateway),
         None => Ok(()),
     }
 }
 
-fn set_link(netlink: &Netlink, index: u32, up: bool, mac: Option<[u8; 6]>) -> io::Result<()> {
+/// With it go the addresses it has. It is no failure where the kernel has no IPv6.
+fn disable_ipv6(name: &str) -> io::Result<()> {
+    let path = format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6");
+    let outcome = fs::read(&path).and_then(|now| match now.as_slice() {
+        b"1\n" => Ok(()),
+        _ => fs::write(&path, "1"),
+    });
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// Up, and with that MAC: virtio cards take a new one while they are up.
+fn set_link(netlink: &Netlink, index: u32, mac: Option<[u8; 6]>) -> io::Result<()> {
     let mut body = [0; IFINFO];
     body[4..8].copy_from_slice(&index.to_ne_bytes());
     let flag = libc::IFF_UP as u32;
-    body[8..12].copy_from_slice(&(if up { flag } else { 0 }).to_ne_bytes());
+    body[8..12].copy_from_slice(&flag.to_ne_bytes());
     body[12..16].copy_from_slice(&flag.to_ne_bytes());
-    netlink.change(Request::new(libc::RTM_NEWLINK, 0, &body))?;
-    let Some(mac) = mac else { return Ok(()) };
-    // A request of its own: the kernel would set the address before the flags, and some drivers only change it
-    // while they are down.
-    body[8..16].fill(0);
-    netlink.change(Request::new(libc::RTM_NEWLINK, 0, &body).attribute(libc::IFLA_ADDRESS, &mac))
+    let request = Request::new(libc::RTM_SETLINK, 0, &body);
+    netlink.change(match mac {
+        Some(mac) => request.attribute(libc::IFLA_ADDRESS, &mac),
+        None => request,
+    })
+}
+
+/// Its first IPv4 address; false when it has none.
+fn remove_address(netlink: &Netlink, index: u32) -> io::Result<bool> {
+    let mut body = [0; IFADDR];
+    body[0] = libc::AF_INET as u8;
+    body[4..].copy_from_slice(&index.to_ne_bytes());
+    match netlink.change(Request::new(libc::RTM_DELADDR, 0, &body)) {
+        Err(error) if error.raw_os_error() == Some(libc::EADDRNOTAVAIL) => Ok(false),
+        outcome => outcome.map(|()| true),
+    }
 }
 
 fn add_address(netlink: &Netlink, index: u32, settings: &Settings) -> io::Result<()> {
@@ -142,24 +212,6 @@ fn interface((kind, payload): &Answer) -> Option<Interface> {
         name: String::from_utf8_lossy(name.strip_suffix(b"\0").unwrap_or(name)).into_owned(),
         mac: attribute(libc::IFLA_ADDRESS)?.try_into().ok()?,
     })
-}
-
-/// struct ifaddrmsg and the address itself, of every family.
-fn addresses(netlink: &Netlink, index: u32) -> io::Result<Vec<([u8; IFADDR], Vec<u8>)>> {
-    let own = |(kind, payload): &Answer| {
-        let body = *payload.first_chunk::<IFADDR>()?;
-        if *kind != libc::RTM_NEWADDR || u32::from_ne_bytes(*body[4..].first_chunk()?) != index {
-            return None;
-        }
-        let attribute = |wanted| {
-            attributes(payload, IFADDR).find_map(|(kind, value)| (kind == wanted).then_some(value))
-        };
-        // IPv6 has only the second, unless it is a point-to-point address.
-        let value = attribute(libc::IFA_LOCAL).or_else(|| attribute(libc::IFA_ADDRESS))?;
-        Some((body, value.to_vec()))
-    };
-    let answers = netlink.dump(libc::RTM_GETADDR, &[0; IFADDR])?;
-    Ok(answers.iter().filter_map(own).collect())
 }
 
 fn has_device(name: &str) -> bool {

@@ -7,7 +7,7 @@ mod netlink;
 mod resolve;
 mod tunnel;
 
-pub use interface::{apply, find, first_address, Settings};
+pub use interface::{apply, card, find, first_address, prepare_card, Settings};
 pub use listeners::list_listeners;
 pub use netlink::Netlink;
 pub use tunnel::tunnel;

@@ -11,6 +11,8 @@ static PATIENCE: libc::timeval = libc::timeval {
 };
 /// The kernel makes its parts of a dump to fit what the reader offers, up to this.
 const ANSWER_BYTES: usize = 32 << 10;
+/// An error repeats the request, which is smaller.
+const ACKNOWLEDGEMENT_BYTES: usize = 512;
 const HEADER: usize = size_of::<libc::nlmsghdr>();
 
 pub struct Netlink {
@@ -74,14 +76,17 @@ impl Netlink {
         let mut request = request;
         request.bytes[6] |= libc::NLM_F_ACK as u8;
         self.send(request)?;
-        self.receive(|_, _| {})
+        self.receive(&mut [0; ACKNOWLEDGEMENT_BYTES], |_, _| {})
     }
 
     /// Every object of a kind.
     pub fn dump(&self, kind: u16, body: &[u8]) -> io::Result<Vec<Answer>> {
         self.send(Request::new(kind, libc::NLM_F_DUMP, body))?;
         let mut answers = Vec::new();
-        self.receive(|kind, payload| answers.push((kind, payload.to_vec())))?;
+        let mut buffer = vec![0; ANSWER_BYTES];
+        self.receive(&mut buffer, |kind, payload| {
+            answers.push((kind, payload.to_vec()))
+        })?;
         Ok(answers)
     }
 
@@ -107,8 +112,7 @@ impl Netlink {
     }
 
     /// Until the end of the dump, or the acknowledgement.
-    fn receive(&self, mut take: impl FnMut(u16, &[u8])) -> io::Result<()> {
-        let mut buffer = vec![0; ANSWER_BYTES];
+    fn receive(&self, buffer: &mut [u8], mut take: impl FnMut(u16, &[u8])) -> io::Result<()> {
         loop {
             let fd = self.socket.as_raw_fd();
             // SAFETY: a valid slice.

@@ -1,7 +1,7 @@
 //! One cgroup (v2) for each process: what it starts, however it detaches, is found there.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 
@@ -32,7 +32,7 @@ impl CgroupRoot {
     fn clear(&self) {
         for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
             if entry.path().is_dir() {
-                let _ = fs::write(entry.path().join("cgroup.kill"), "1");
+                let _ = write_control(&entry.path(), "cgroup.kill", "1");
                 let _ = fs::remove_dir(entry.path());
             }
         }
@@ -42,8 +42,8 @@ impl CgroupRoot {
         &self.path
     }
 
-    pub fn create(&self, id: u64) -> io::Result<Cgroup> {
-        let path = self.path.join(format!("p{id}"));
+    pub fn create(&self, number: u64) -> io::Result<Cgroup> {
+        let path = self.path.join(format!("p{number}"));
         match fs::create_dir(&path) {
             // Left by a service that crashed, and emptied by `clear`.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -65,7 +65,7 @@ impl Cgroup {
     }
 
     pub fn kill(&self) {
-        let _ = fs::write(self.path.join("cgroup.kill"), "1");
+        let _ = write_control(&self.path, "cgroup.kill", "1");
     }
 
     /// Every process in it and below it.
@@ -92,6 +92,12 @@ impl Cgroup {
             }
         }
     }
+}
+
+/// Writes a control of a cgroup. Not as a file is written: cutting it first is work for the kernel, and for nothing.
+pub fn write_control(group: &Path, name: &str, value: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(group.join(name))?;
+    file.write_all(value.as_bytes())
 }
 
 pub fn children(path: &Path) -> impl Iterator<Item = PathBuf> {

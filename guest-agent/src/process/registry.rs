@@ -46,6 +46,8 @@ pub struct Processes {
     all: RefCell<BTreeMap<u64, Entry>>,
     running: Cell<usize>,
     next: Cell<u64>,
+    /// Counts cgroups: ids can come again, and a cgroup may still be there then.
+    groups: Cell<u64>,
     budget: Rc<Budget>,
     cgroups: Option<CgroupRoot>,
     null: Option<File>,
@@ -70,6 +72,7 @@ impl Processes {
             all: RefCell::default(),
             running: Cell::new(0),
             next: Cell::new(1),
+            groups: Cell::new(0),
             budget: Budget::new(LOG_BYTES.min(memory / 8)),
             cgroups,
             null: OpenOptions::new().read(true).open("/dev/null").ok(),
@@ -97,10 +100,11 @@ impl Processes {
             return Err(Status::new(Code::ResourceExhausted, text).with("not_started"));
         }
         let id = self.next.get();
+        self.groups.set(self.groups.get() + 1);
         let cgroup = match self
             .cgroups
             .as_ref()
-            .map(|root| root.create(id))
+            .map(|root| root.create(self.groups.get()))
             .transpose()
         {
             Ok(cgroup) => cgroup,
@@ -230,7 +234,23 @@ impl Processes {
     /// Gives every process a new id, so that none of the machine's earlier life means anything any more.
     pub fn renumber(&self, generation: u64) {
         let first = generation.saturating_mul(IDS_PER_GENERATION) + 1;
-        let mut next = first.max(self.next.get());
+        self.number_from(first.max(self.next.get()));
+    }
+
+    /// The machine had no life before this one: what ran in it is nobody's, and ids count from 1.
+    pub fn begin(&self) {
+        let ended: Vec<u64> = {
+            let all = self.all.borrow();
+            all.iter()
+                .filter_map(|(id, entry)| entry.finished.map(|_| *id))
+                .collect()
+        };
+        ended.into_iter().for_each(|id| self.forget(id));
+        self.number_from(1);
+    }
+
+    fn number_from(&self, first: u64) {
+        let mut next = first;
         let mut all = self.all.borrow_mut();
         for (old, entry) in std::mem::take(&mut *all) {
             entry.process.inherited_from.set(old);

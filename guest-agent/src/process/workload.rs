@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::cgroup::children;
+use super::cgroup::{children, write_control};
 
 /// Takes in what a workload has put into the root cgroup, which cannot be frozen.
 const STRAYS: &str = "coppice-strays";
@@ -41,7 +41,7 @@ impl Workload {
         for group in self.groups() {
             // What the workload has frozen itself is not ours to thaw.
             if !is_told_to_freeze(&group) {
-                match fs::write(group.join("cgroup.freeze"), "1") {
+                match write_control(&group, "cgroup.freeze", "1") {
                     // Removed meanwhile.
                     Err(error) if is_gone(&error) => continue,
                     outcome => outcome?,
@@ -87,7 +87,7 @@ impl Workload {
         let group = root.join(STRAYS);
         let _ = fs::create_dir(&group);
         for pid in strays {
-            let _ = fs::write(group.join("cgroup.procs"), pid.to_string());
+            let _ = write_control(&group, "cgroup.procs", &pid.to_string());
         }
     }
 }
@@ -96,7 +96,7 @@ impl Workload {
 pub fn thaw(groups: &[PathBuf]) -> io::Result<()> {
     let mut outcome = Ok(());
     for group in groups {
-        match fs::write(group.join("cgroup.freeze"), "0") {
+        match write_control(group, "cgroup.freeze", "0") {
             Err(error) if !is_gone(&error) => outcome = Err(error),
             _ => {}
         }

@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::rc::Rc;
 
 use super::identity;
@@ -45,23 +46,27 @@ pub async fn configure(
         identity::set_hostname(name)
             .map_err(|error| Status::from_io("setting the host name", &error))?;
     }
-    if request.hostname.is_some() || request.machine_id.is_some() {
-        let (hostname, machine_id) = (request.hostname, request.machine_id);
-        blocking(move || {
-            if let Some(name) = hostname {
-                identity::write_hostname(&name)
-                    .map_err(|error| Status::from_io("writing the host name", &error))?;
-            }
-            if let Some(id) = machine_id {
-                identity::write_machine_id(&id)
-                    .map_err(|error| Status::from_io("writing the machine id", &error))?;
-            }
-            Ok(())
-        })
+    if let Some(name) = &request.hostname {
+        write_file(
+            identity::HOSTNAME_FILE,
+            format!("{name}\n"),
+            "writing the host name",
+        )
+        .await?;
+    }
+    if let Some(id) = &request.machine_id {
+        write_file(
+            identity::MACHINE_ID_FILE,
+            format!("{id}\n"),
+            "writing the machine id",
+        )
         .await?;
     }
     if let Some(network) = network {
-        blocking(move || network.apply()).await?;
+        network.apply(agent.generation() == 0)?;
+        if network.has_name_servers() {
+            blocking(move || network.write_name_servers()).await?;
+        }
     }
     // Last: with it the machine counts as told, and only then its workload may run.
     if let Some(generation) = request.generation {
@@ -70,7 +75,19 @@ pub async fn configure(
     if request.release == Some(true) {
         agent.processes.hold.release().await?;
     }
+    if request.hostname.is_some() {
+        identity::mend_hosts_later();
+    }
     Ok(ConfigureResponse {})
+}
+
+/// What is in memory is written here and now: a thread would cost a new copy more than the write.
+async fn write_file(path: &'static str, text: String, what: &'static str) -> Result<(), Status> {
+    let failed = move |error: io::Error| Status::from_io(what, &error);
+    if identity::overwrite_in_memory(path, &text).map_err(failed)? {
+        return Ok(());
+    }
+    blocking(move || identity::replace(Path::new(path), &text).map_err(failed)).await
 }
 
 /// Nothing is applied unless all of it is well-formed.

@@ -1,9 +1,23 @@
 //! What a machine is called, checked and written. The host has checked too; this side does not rely
 //! on it.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io;
+use std::mem::zeroed;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::Duration;
+
+use super::info::names;
+use crate::blocking::blocking;
+
+pub const HOSTNAME_FILE: &str = "/etc/hostname";
+pub const MACHINE_ID_FILE: &str = "/etc/machine-id";
+const HOSTS_FILE: &str = "/etc/hosts";
+
+/// Changing /etc/hosts is work for the disk; the first command of a new machine goes before it.
+const HOSTS_DELAY: Duration = Duration::from_secs(1);
 
 /// An RFC 1123 label.
 pub fn is_hostname(name: &str) -> bool {
@@ -29,14 +43,61 @@ pub fn set_hostname(name: &str) -> io::Result<()> {
     Ok(())
 }
 
-pub fn write_hostname(name: &str) -> io::Result<()> {
-    replace(Path::new("/etc/hostname"), &format!("{name}\n"))?;
-    let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
-    replace(Path::new("/etc/hosts"), &with_own_name(&hosts, name))
+/// Overwrites a file that is in memory. False where it is on a disk or not there: see `replace`.
+pub fn overwrite_in_memory(target: &str, text: &str) -> io::Result<bool> {
+    let file = match OpenOptions::new().write(true).open(target) {
+        Ok(file) => file,
+        Err(error) if is_absent(&error) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    // SAFETY: fstatfs fills a zeroed struct.
+    let kind = unsafe {
+        let mut stat: libc::statfs = zeroed();
+        if libc::fstatfs(file.as_raw_fd(), &mut stat) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        stat.f_type
+    };
+    if kind != libc::TMPFS_MAGIC {
+        return Ok(false);
+    }
+    // Bytes first: the page is there already, so this cannot fail for want of memory.
+    file.write_all_at(text.as_bytes(), 0)?;
+    if file.metadata()?.len() > text.len() as u64 {
+        file.set_len(text.len() as u64)?;
+    }
+    Ok(true)
 }
 
-pub fn write_machine_id(id: &str) -> io::Result<()> {
-    replace(Path::new("/etc/machine-id"), &format!("{id}\n"))
+/// Missing, or not to be written to.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::ReadOnlyFilesystem
+    )
+}
+
+/// Brings /etc/hosts up to date when the machine has had time for other things. A copy that is made meanwhile
+/// does the same under the name it has then.
+pub fn mend_hosts_later() {
+    tokio::task::spawn_local(async {
+        tokio::time::sleep(HOSTS_DELAY).await;
+        let mended = blocking(|| {
+            if let Err(error) = mend_hosts() {
+                eprintln!("coppice-agent: writing {HOSTS_FILE}: {error}");
+            }
+            Ok(())
+        });
+        drop(mended.await);
+    });
+}
+
+fn mend_hosts() -> io::Result<()> {
+    let hosts = fs::read_to_string(HOSTS_FILE).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(String::new()),
+        _ => Err(error),
+    })?;
+    replace(Path::new(HOSTS_FILE), &with_own_name(&hosts, &names().0))
 }
 
 /// The line of 127.0.1.1 names this machine; the others are left alone.

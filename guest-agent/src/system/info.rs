@@ -60,7 +60,8 @@ fn hyphenated(id: [u8; 16]) -> String {
     .join("-")
 }
 
-fn names() -> (String, String) {
+/// Host name and release of the kernel.
+pub fn names() -> (String, String) {
     // SAFETY: uname fills a zeroed struct with NUL-terminated strings.
     unsafe {
         let mut name: libc::utsname = zeroed();

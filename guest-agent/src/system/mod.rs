@@ -15,6 +15,7 @@ pub use configure::configure;
 pub use freeze::Freezer;
 pub use grow::grow_root;
 pub use hold::{hold, release};
+pub use identity::{HOSTNAME_FILE, MACHINE_ID_FILE};
 pub use info::{boot_id, get_info, ping};
 pub use power::{shutdown, Power};
 pub use stats::get_stats;

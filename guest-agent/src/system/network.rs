@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::identity::replace;
 use crate::gen::NetworkIdentity;
 use crate::grpc::{Code, Status};
-use crate::network::{apply, find, first_address, Netlink, Settings};
+use crate::network::{apply, card, find, first_address, Netlink, Settings};
 
 const NAME_SERVERS: usize = 8;
 /// IFNAMSIZ without the NUL.
@@ -58,22 +58,27 @@ impl Network {
         })
     }
 
-    pub fn apply(&self) -> Result<(), Status> {
+    /// All but the name servers. Waits for no disk. `unused`: no workload has had the machine yet.
+    pub fn apply(&self, unused: bool) -> Result<(), Status> {
         let failed = |error| Status::from_io("setting up the network", &error);
         let netlink = Netlink::open().map_err(failed)?;
-        let Some(interface) = find(&netlink, &self.interface).map_err(failed)? else {
+        let Some(card) = card(&netlink, &self.interface).map_err(failed)? else {
             let text = match self.interface.as_str() {
                 "" => "setting up the network: the machine has no network card".to_string(),
                 name => format!("setting up the network: there is no Ethernet interface {name}"),
             };
             return Err(Status::new(Code::FailedPrecondition, text));
         };
-        apply(&netlink, &interface, &self.settings).map_err(failed)?;
-        if !self.dns.is_empty() {
-            write_name_servers(Path::new(RESOLVER), &self.dns)
-                .map_err(|error| Status::from_io("writing the name servers", &error))?;
-        }
-        Ok(())
+        apply(&netlink, &card, &self.settings, unused).map_err(failed)
+    }
+
+    pub fn has_name_servers(&self) -> bool {
+        !self.dns.is_empty()
+    }
+
+    pub fn write_name_servers(&self) -> Result<(), Status> {
+        write_name_servers(Path::new(RESOLVER), &self.dns)
+            .map_err(|error| Status::from_io("writing the name servers", &error))
     }
 }
 

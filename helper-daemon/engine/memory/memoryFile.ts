@@ -103,8 +103,9 @@ async function writeMemory(
     for (const chunk of chunks(header)) {
       let filled = 0;
       for (const { position, size } of chunk) {
-        if (fs.readSync(ram.fd, buffer, filled, size, position) !== size)
-          {throw new Error('cut off');}
+        if (fs.readSync(ram.fd, buffer, filled, size, position) !== size) {
+          throw new Error('cut off');
+        }
         filled += size;
       }
       await put(buffer.subarray(0, filled));

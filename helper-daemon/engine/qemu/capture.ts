@@ -170,7 +170,7 @@ class Capture {
   }
 }
 
-export async function statusOf(qmp: Qmp): Promise<string> {
+async function statusOf(qmp: Qmp): Promise<string> {
   return String(asObject(await qmp.execute('query-status'))['status']);
 }
 

@@ -81,16 +81,6 @@ export async function prepareSwitch(qmp: Qmp, next: DiskFile): Promise<DiskSwitc
   };
 }
 
-/** Name of the node that has this file open below the current disk. */
-export async function findBelow(qmp: Qmp, path: string): Promise<string | undefined> {
-  for (const node of asArray(await qmp.execute('query-named-block-nodes', { flat: true }))) {
-    const nodeName = node['node-name'];
-    if (node['drv'] === 'file' || typeof nodeName !== 'string') continue;
-    if (filePath(node['file']) === path) return nodeName;
-  }
-  return undefined;
-}
-
 function asArray(value: unknown): readonly Readonly<Record<string, unknown>>[] {
   return Array.isArray(value) ? value.map(asObject) : [];
 }

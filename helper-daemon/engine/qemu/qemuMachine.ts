@@ -17,7 +17,6 @@ import { createConsoleLog, type ConsoleLog } from './consoleLog.ts';
 import { currentDisk } from './diskNodes.ts';
 import { describeEnd, type EndFacts } from './machineEnd.ts';
 import { usageOf } from './machineUsage.ts';
-import { pullDisk } from './pullDisk.ts';
 import { asObject, connectQmp, type Qmp, type QmpEvent } from './qmp.ts';
 import { runFiles } from './runFiles.ts';
 import type { StderrPipe } from './stderrPipe.ts';
@@ -78,11 +77,9 @@ class QemuMachine implements Machine {
   #blocked: MachineBlock | undefined;
   #resumeTimer: NodeJS.Timeout | undefined;
   #detached = false;
-  readonly #monitorListeners = new Set<(event: QmpEvent | undefined) => void>();
   /** It is to stand still: nothing here lets it run. */
   #paused: boolean;
   #capturing: Promise<void> | undefined;
-  #pulling = false;
 
   constructor(parts: QemuMachineParts) {
     this.#parts = parts;
@@ -146,7 +143,7 @@ class QemuMachine implements Machine {
   }
 
   async capture(options: CaptureOptions): Promise<Captured> {
-    if (this.#capturing !== undefined || this.#pulling) throw busy();
+    if (this.#capturing !== undefined) throw busy();
     const capturing = this.#capture(options);
     this.#capturing = capturing.then(
       () => undefined,
@@ -172,17 +169,6 @@ class QemuMachine implements Machine {
     await qmp.execute('block_resize', { 'node-name': disk.nodeName, size: sizeBytes });
   }
 
-  async pullDisk(base: string, signal: AbortSignal): Promise<void> {
-    const qmp = await this.#free();
-    if (this.#pulling) throw busy();
-    this.#pulling = true;
-    try {
-      await pullDisk(qmp, (listener) => this.#watchMonitor(listener), base, signal);
-    } finally {
-      this.#pulling = false;
-    }
-  }
-
   blocked(): MachineBlock | undefined {
     return this.#blocked;
   }
@@ -197,7 +183,6 @@ class QemuMachine implements Machine {
     clearTimeout(this.#resumeTimer);
     this.#listeners.clear();
     this.#qmp?.close();
-    this.#tellMonitor(undefined);
     this.#parts.stderr?.close();
   }
 
@@ -232,18 +217,7 @@ class QemuMachine implements Machine {
     return this.#control();
   }
 
-  #watchMonitor(listener: (event: QmpEvent | undefined) => void): () => void {
-    this.#monitorListeners.add(listener);
-    return () => this.#monitorListeners.delete(listener);
-  }
-
-  #tellMonitor(event: QmpEvent | undefined): void {
-    for (const listener of this.#monitorListeners) listener(event);
-  }
-
-  #onEvent(occurred: QmpEvent): void {
-    const { event, data } = occurred;
-    this.#tellMonitor(occurred);
+  #onEvent({ event, data }: QmpEvent): void {
     if (event === 'SHUTDOWN') {
       // `guest` is false for quit and for signals to the monitor.
       if (data['guest'] === true) this.#facts.guestLeft = String(data['reason']);
@@ -283,7 +257,6 @@ class QemuMachine implements Machine {
 
   /** The process has gone, or its monitor dropped us: only the process table tells which. */
   async #onControlLost(): Promise<void> {
-    this.#tellMonitor(undefined);
     if (this.#isLeaving()) return;
     for (let attempt = 0; attempt < 5; attempt += 1) {
       if (await waitUntilGone(this.identity, 100 * (attempt + 1))) break;
@@ -344,7 +317,6 @@ class QemuMachine implements Machine {
     await this.#console.drain(this.#qmp);
     await endProcess(this.identity, this.#qmp);
     this.#qmp?.close();
-    this.#tellMonitor(undefined);
     const exit = await exitOf(this.#parts.exited);
     if (exit !== undefined) this.#facts.exit = exit;
     const stderrTail = (await this.#parts.stderr?.drain(500)) ?? '';

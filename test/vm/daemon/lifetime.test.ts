@@ -163,7 +163,7 @@ describe('a lifetime', () => {
       workspace_id: 'used',
       command: 'timeout 8 sh -c "while :; do :; done"',
     });
-    stream.close();
+    stream.destroy();
     await delay(5_000);
     expect(await stateOf('used')).toBe('running');
     await expect.poll(() => stateOf('used'), patience).toBe('suspended');

@@ -1,17 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
-import { copyFileSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  bootOnImage,
-  captureAll,
-  cloneOf,
-  diskOf,
-  guestSays,
-  overlayOn,
-  startInGuest,
-} from './family.ts';
+import { bootOnImage, captureAll, cloneOf, guestSays, overlayOn, startInGuest } from './family.ts';
 import { testImage } from './testImage.ts';
 import { openTestBed, type TestBed, type TestMachine } from './testMachine.ts';
 
@@ -133,43 +125,4 @@ describe.runIf(testImage !== undefined)('the disk of a captured machine', () => 
     await source.machine.growDisk(wanted);
     expect(await size()).toBe(wanted);
   });
-
-  it('takes in what stands between it and a file below, while the guest runs', async () => {
-    const base = await current();
-    const middle = overlayOn(bed, base);
-    await source.machine.capture({ switchTo: middle });
-    await guestSays(source.link, 'echo middle >/root/middle; sync');
-    const top = overlayOn(bed, middle.path);
-    await source.machine.capture({ switchTo: top });
-    const stopped = AbortSignal.abort();
-    await expect(source.machine.pullDisk(base, stopped)).rejects.toMatchObject({
-      code: 'cancelled',
-    });
-    await expect(
-      source.machine.pullDisk(testImageElsewhere(), new AbortController().signal),
-    ).rejects.toMatchObject({ code: 'invalid_input' });
-    await source.machine.pullDisk(base, new AbortController().signal);
-    expect(backingOf(top.path)).toBe(base);
-    expect(await current()).toBe(top.path);
-    const next = overlayOn(bed, top.path);
-    await source.machine.capture({ switchTo: next });
-    expect(await guestSays(source.link, 'echo 3 >/proc/sys/vm/drop_caches; cat /root/middle')).toBe(
-      'middle',
-    );
-    await source.machine.powerOff();
-    execFileSync('qemu-img', ['check', '-q', top.path]);
-  });
-
-  function testImageElsewhere(): string {
-    const copy = path.join(bed.directory, 'elsewhere.qcow2');
-    copyFileSync(diskOf(source), copy);
-    return copy;
-  }
-
-  function backingOf(file: string): string {
-    const text = execFileSync('qemu-img', ['info', '-U', '--output=json', file], {
-      encoding: 'utf8',
-    });
-    return (JSON.parse(text) as Record<string, string>)['backing-filename'] ?? '';
-  }
 });

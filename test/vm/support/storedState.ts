@@ -2,7 +2,7 @@
 import { chmodSync, closeSync, existsSync, openSync, readdirSync, readSync, statSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { expect } from 'vitest';
+import { expect, vi } from 'vitest';
 import type { CoppiceClient } from '../../../helper-daemon/client/client.ts';
 import type { HostPaths } from '../../../helper-daemon/system/paths.ts';
 import type { TestDaemon } from './testDaemon.ts';
@@ -82,5 +82,6 @@ export function expectNothingLost({ paths, machines }: TestDaemon): void {
 export async function expectSound(daemon: TestDaemon, client: CoppiceClient): Promise<void> {
   const { problems } = await client.call('storage_verify', { deep: true });
   expect(problems).toEqual([]);
-  expectNothingLost(daemon);
+  // The daemon may be tidying up at this moment.
+  await vi.waitFor(() => expectNothingLost(daemon), { timeout: 10_000 });
 }
