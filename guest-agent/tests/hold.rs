@@ -257,3 +257,40 @@ async fn a_new_generation_gives_every_process_a_new_id() {
     let status = client.system.configure(too_large).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
 }
+
+#[tokio::test]
+async fn a_first_generation_forgets_what_ran_before_and_counts_from_one() {
+    let agent = Agent::start();
+    let mut client = agent.connect().await;
+    client.exec(shell("true")).await.unwrap();
+    let ended = start(&mut client, shell("true")).await;
+    let running = start(&mut client, shell("sleep 70104")).await;
+    assert_eq!((ended, running), (2, 3));
+    let get = GetProcessRequest {
+        process_id: ended,
+        wait_ms: 20_000,
+        ..Default::default()
+    };
+    client.process.get(get).await.unwrap();
+    let configure = ConfigureRequest {
+        generation: Some(9),
+        ..Default::default()
+    };
+    client.system.configure(configure).await.unwrap();
+    let processes = list(&mut client).await;
+    let ids: Vec<(u64, u64)> = processes
+        .iter()
+        .map(|process| (process.process_id, process.inherited_from))
+        .collect();
+    assert_eq!(ids, [(1, 3)]);
+    assert_eq!(start(&mut client, shell("sleep 70105")).await, 2);
+    // It is not in the cgroup of another, which had its number.
+    let signal = SignalRequest {
+        process_id: 2,
+        signal: 9,
+        leader_only: false,
+    };
+    client.process.signal(signal).await.unwrap();
+    wait_for("it ends", || !is_alive("70105")).await;
+    assert!(is_alive("70104"));
+}

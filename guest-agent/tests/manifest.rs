@@ -108,7 +108,7 @@ async fn an_entry_says_what_the_kernel_says() {
 }
 
 #[tokio::test]
-async fn a_mount_point_is_listed_and_not_entered() {
+async fn a_mount_point_is_listed_and_not_entered_and_a_covered_file_left_out() {
     let agent = Agent::start();
     let mut client = agent.connect().await;
     let all = manifest(&mut client, Path::new("/"), 2).await;
@@ -129,13 +129,15 @@ async fn a_mount_point_is_listed_and_not_entered() {
         command.args(args).stderr(std::process::Stdio::null());
         command.status().is_ok_and(|status| status.success())
     };
-    let on = root.join("on");
+    let (on, covered) = (root.join("on"), root.join("covered"));
+    fs::write(&covered, "").unwrap();
     if !mount("mount", &[&other, &on]) {
         return;
     }
+    assert!(mount("mount", &[&other.join("hidden"), &covered]));
     let all = manifest(&mut client, &root, 0).await;
     let inside = manifest(&mut client, &on, 0).await;
-    assert!(mount("umount", &[&on]));
+    assert!(mount("umount", &[&on]) && mount("umount", &[&covered]));
     assert_eq!(paths(&all), ["on"]);
     assert_eq!(paths(&inside), ["hidden"]);
 }

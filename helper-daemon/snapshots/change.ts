@@ -69,6 +69,6 @@ export async function renameSnapshot(
     announceSnapshot(services, snapshot.id);
     if (workspace.snapshotId === snapshot.id) announce(services, id);
     const changed = services.tree.snapshot(snapshot.id) ?? snapshot;
-    return describeSnapshot(services, changed);
+    return await describeSnapshot(services, changed);
   });
 }

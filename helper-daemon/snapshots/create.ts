@@ -38,7 +38,7 @@ export async function createSnapshot(
       progress,
     );
     return {
-      ...describeSnapshot(services, snapshot),
+      ...(await describeSnapshot(services, snapshot)),
       pause_ms: frozen.pauseMs,
       consistency: frozen.consistency,
     };

@@ -78,6 +78,7 @@ export interface HeadRequest {
 /** What a layer is made of, cheap enough to look at before each use; any change of its bytes changes it. */
 export interface LayerStamp {
   readonly stamp: string;
+  /** Bytes it takes on the host, those it shares with others included. */
   readonly bytes: number;
 }
 

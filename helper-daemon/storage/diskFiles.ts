@@ -106,7 +106,7 @@ export async function fileStamp(file: string, locator: string): Promise<LayerSta
   });
   // Not the device: its number may be another one after the host was restarted.
   const parts = [facts.ino, facts.size, facts.mtimeNs, facts.ctimeNs];
-  return { stamp: parts.join(':'), bytes: Number(facts.size) };
+  return { stamp: parts.join(':'), bytes: Number(facts.blocks) * 512 };
 }
 
 /** Hex SHA-256 of a file. @throws CoppiceError `layer_missing` */

@@ -36,16 +36,64 @@ function migrate(db: Database): void {
   });
 }
 
-/** Runs `work` in one transaction; it is undone when `work` throws. */
+/** SQLite's code for a file system without room. */
+const diskFull = 13;
+
+/**
+ * Runs `work` in one transaction; it is undone when `work` throws. On a full disk `work` may be run a second time.
+ * @throws CoppiceError `no_space`
+ */
 export function transaction<T>(db: Database, work: () => T): T {
+  try {
+    return attempt(db, work);
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
+  }
+  try {
+    // What the log takes beside the file is enough for the changes that free space.
+    db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    return attempt(db, work);
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
+    throw new CoppiceError(
+      {
+        code: 'no_space',
+        message: 'The disk is full: the change could not be written down.',
+        next: 'Free some space on the file system of the state directory (coppice status names it), then try again.',
+      },
+      { cause: error },
+    );
+  }
+}
+
+function attempt<T>(db: Database, work: () => T): T {
   db.exec('BEGIN IMMEDIATE');
   try {
     const result = work();
     db.exec('COMMIT');
     return result;
   } catch (error) {
-    db.exec('ROLLBACK');
+    // Some errors have ended it already.
+    if (db.isTransaction) db.exec('ROLLBACK');
     throw error;
+  }
+}
+
+function isDiskFull(error: unknown): boolean {
+  return error instanceof Error && 'errcode' in error && error.errcode === diskFull;
+}
+
+/**
+ * Runs changes that must survive the end of this process but not a loss of power: those that are undone or
+ * meaningless after a reboot anyway. Saves a write to the disk of some milliseconds for each; the next full
+ * change makes them durable too.
+ */
+export function lightly<T>(db: Database, work: () => T): T {
+  db.exec('PRAGMA synchronous = NORMAL');
+  try {
+    return work();
+  } finally {
+    db.exec('PRAGMA synchronous = FULL');
   }
 }
 

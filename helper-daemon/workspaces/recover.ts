@@ -51,10 +51,18 @@ export async function recover(services: WorkspaceServices): Promise<void> {
     }
     services.journal.end(entry.id);
   }
+  dropUnusedForkPoints(services);
   await collect(services).catch((error: unknown) => {
     services.log.warn({ err: error }, 'not everything that nobody needs could be removed');
   });
   await removeStrangers(services);
+}
+
+/** A fork was interrupted between its snapshot and the first copy. */
+function dropUnusedForkPoints({ store, tree }: WorkspaceServices): void {
+  for (const { id, implicit } of tree.snapshots()) {
+    if (implicit && store.forkedFromSnapshot(id).length === 0) tree.removeSnapshot(id);
+  }
 }
 
 async function recoverWorkspace(

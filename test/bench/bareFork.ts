@@ -5,7 +5,12 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdtempSync } from 'node:fs';
 import path from 'node:path';
-import type { Engine, Machine, MachineSpec, MemoryImage } from '../../helper-daemon/engine/machine.ts';
+import type {
+  Engine,
+  Machine,
+  MachineSpec,
+  MemoryImage,
+} from '../../helper-daemon/engine/machine.ts';
 import { createQemuEngine } from '../../helper-daemon/engine/qemu/qemuEngine.ts';
 import { openGuestLink, type GuestLink } from '../../helper-daemon/guest/guestLink.ts';
 import { cardOfBare, overlayOn, prepareDisk, type BareOptions } from './bareMachine.ts';
@@ -159,7 +164,11 @@ async function freeze(
 async function capture(
   machine: Machine,
   next: string,
-): Promise<{ readonly image: MemoryImage; readonly pausedMs: number; readonly copiedBytes: number }> {
+): Promise<{
+  readonly image: MemoryImage;
+  readonly pausedMs: number;
+  readonly copiedBytes: number;
+}> {
   const { memory, pausedMs, copiedBytes } = await machine.capture({
     memory: { id: randomUUID() },
     switchTo: { path: next, format: 'qcow2' },

@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import type { CoppiceClient } from '../../helper-daemon/client/client.ts';
 import { connectDaemon } from '../../helper-daemon/client/startDaemon.ts';
+import { readProcessStat, waitUntilGone } from '../../helper-daemon/engine/processIdentity.ts';
 import { openDatabase } from '../../helper-daemon/store/database.ts';
 import { workspaceStore } from '../../helper-daemon/store/workspaceStore.ts';
 import { hostPaths, type HostPaths } from '../../helper-daemon/system/paths.ts';
@@ -23,15 +24,20 @@ export interface BenchHome {
   remove(): Promise<void>;
 }
 
+const stopMs = 60_000;
+
 export function benchHome(): BenchHome {
   const directory = mkdtempSync(path.join(os.tmpdir(), 'cop-bench-'));
   const paths = hostPaths('user', { COPPICE_HOME: directory });
   const clients = new Set<CoppiceClient>();
 
+  /** The connection ends before the process, which then still closes its database. */
   async function stop(client: CoppiceClient): Promise<void> {
-    const gone = new Promise<void>((resolve) => client.onClose(resolve));
+    const { pid } = client.server.server;
+    const startTime = readProcessStat(pid)?.startTime ?? '';
     await client.call('daemon_stop', { stop_machines: true });
-    await gone;
+    if (await waitUntilGone({ pid, startTime }, stopMs)) return;
+    throw new Error('the daemon of the bench does not end');
   }
 
   const remove = own(async () => {
@@ -117,7 +123,13 @@ export function addStoppedWorkspaces(home: BenchHome, amount: number): void {
       head: `disks/${id}.qcow2`,
       baseLayer: null,
       snapshotId: null,
-      mac: ['52', '54', '00', '00', ...octets.map((octet) => octet.toString(16).padStart(2, '0'))].join(':'),
+      mac: [
+        '52',
+        '54',
+        '00',
+        '00',
+        ...octets.map((octet) => octet.toString(16).padStart(2, '0')),
+      ].join(':'),
       address: `10.99.${octets.join('.')}`,
       forkedFrom: null,
       idleSuspendSecs: 0,

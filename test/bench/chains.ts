@@ -1,7 +1,6 @@
 /** Reading and writing in the guest through chains of 1, 8 and 32 layers. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { run } from '../../helper-daemon/system/run.ts';
 import type { BenchContext } from './context.ts';
 import { destroy, makeMachine, shell } from './machines.ts';
@@ -13,9 +12,6 @@ const fileMib = 64;
 const scattered = 4096;
 const operations = 1024;
 const blockBytes = 4096;
-/** The daemon tidies layers after two quiet seconds. */
-const quietMs = 4_000;
-
 const tests = ['sequential read', 'random read', 'sequential write', 'random write'] as const;
 type Test = (typeof tests)[number];
 type Samples = Record<Test, number[]>;
@@ -62,6 +58,7 @@ export async function measureChains(context: BenchContext): Promise<Measured> {
       say(`a chain of ${String(depth)}`);
       chains.push(await makeChain(context, depth));
     }
+    const tidied = await tidyRunning(context);
     const raw: number[] = [];
     for (const test of tests) {
       for (let round = 0; round < rounds.chains; round += 1) {
@@ -73,7 +70,7 @@ export async function measureChains(context: BenchContext): Promise<Measured> {
         }
       }
     }
-    const notes = await describeFlattening(context, chains.at(-1));
+    const notes = [tidied, await tidyStopped(context, chains)];
     return { comparisons: [...besideDepthOne(chains), ...besideRaw(chains, raw)], notes };
   } finally {
     await destroy(client, ...chains.map(({ id }) => id));
@@ -87,7 +84,7 @@ async function makeChain(context: BenchContext, depth: number): Promise<Chain> {
   await client.call('file_write', { workspace_id: id, path: programFile, content: program });
   await inGuest(context, id, 'make', 0, 0);
   for (let layer = 1; layer <= depth; layer += 1) {
-    // Every machine has the same writes in the same order; only where the layers are cut differs.
+    // As many writes on every machine; how many layers they are spread over differs.
     await inGuest(context, id, 'random write', layer, Math.floor(scattered / depth));
     await client.call('snapshot_create', { workspace_id: id, name: `layer-${String(layer)}` });
   }
@@ -123,7 +120,6 @@ async function rawReads({ home }: BenchContext): Promise<number> {
   const directory = mkdtempSync(path.join(home.directory, 'raw-'));
   try {
     const file = path.join(directory, 'plain');
-    const size = String(fileMib * 1024 ** 2);
     await run('dd', ['if=/dev/urandom', `of=${file}`, 'bs=1M', `count=${String(fileMib)}`]);
     const count = operations * 8;
     // A stride that is no power of two: it comes everywhere, and never where it just was.
@@ -133,7 +129,7 @@ async function rawReads({ home }: BenchContext): Promise<number> {
       ...['-c', String(count), '-s', String(blockBytes), '-S', String(stride), file],
     ]);
     const seconds = Number(/completed in ([\d.]+) seconds/.exec(stdout)?.[1] ?? Number.NaN);
-    if (!(seconds > 0)) throw new Error(`qemu-img bench on ${size} bytes said ${stdout}`);
+    if (!(seconds > 0)) throw new Error(`qemu-img bench said ${stdout}`);
     return count / seconds;
   } finally {
     rmSync(directory, { recursive: true, force: true });
@@ -178,20 +174,23 @@ function inUnit(test: Test, perSecond: readonly number[]): readonly number[] {
   return test.startsWith('random') ? perSecond : perSecond.map((each) => (each * 1024 ** 2) / 1e6);
 }
 
-/** What the daemon does about the deepest chain, while its machine runs and when it does not. */
-async function describeFlattening(
-  { client, say }: BenchContext,
-  chain: Chain | undefined,
-): Promise<string[]> {
-  if (chain === undefined) return [];
-  say('flattening');
-  const deepest = async (): Promise<number> =>
-    (await client.call('storage_status', {})).deepest_chain;
-  await delay(quietMs);
-  const running = await deepest();
-  await client.call('workspace_stop', { workspace_id: chain.id });
+/** Lets the daemon do now what it would do in the background during the measurements. */
+async function tidyRunning(context: BenchContext): Promise<string> {
+  context.say('tidying');
+  const before = await deepest(context);
+  const { ms } = await timed(() => context.client.call('storage_gc', {}));
+  const after = await deepest(context);
+  return `with the machines running, the deepest disk stood on ${String(before)} layers, and on ${String(after)} after storage gc (${ms.toFixed(0)} ms); QEMU goes on reading through the files it has open, and those are measured.`;
+}
+
+async function tidyStopped(context: BenchContext, chains: readonly Chain[]): Promise<string> {
+  const { client, say } = context;
+  say('tidying what is stopped');
+  for (const { id } of chains) await client.call('workspace_stop', { workspace_id: id });
   const { ms } = await timed(() => client.call('storage_gc', {}));
-  return [
-    `${String(chain.depth)} snapshots: the deepest disk stood on ${String(running)} layers while its machine ran and on ${String(await deepest())} after it was stopped and storage gc had run (${ms.toFixed(0)} ms).`,
-  ];
+  return `with the machines stopped, the deepest disk stood on ${String(await deepest(context))} layers after storage gc (${ms.toFixed(0)} ms).`;
+}
+
+async function deepest({ client }: BenchContext): Promise<number> {
+  return (await client.call('storage_status', {})).deepest_chain;
 }

@@ -21,7 +21,11 @@ export async function measureMemory(context: BenchContext): Promise<Measured> {
   try {
     say('idle machines');
     const cold = await several(2, async () => (await makeMachine(context, 'cold')).id, made);
-    const born = await several(siblings, async () => (await makeMachine(context, 'template')).id, made);
+    const born = await several(
+      siblings,
+      async () => (await makeMachine(context, 'template')).id,
+      made,
+    );
     const forked = await forkMachine(client, born[0] ?? '', siblings);
     made.push(...forked.ids);
     const others = new Set(home.machines());

@@ -93,7 +93,11 @@ function times(samples: {
   readonly all: Samples;
 }): Comparison[] {
   const { cold, ofCold, one, eight, all } = samples;
-  const againstCold = { unit: 'ms', baselineName: 'cold create → first exec', baseline: cold } as const;
+  const againstCold = {
+    unit: 'ms',
+    baselineName: 'cold create → first exec',
+    baseline: cold,
+  } as const;
   const whole = many === all.ready.length;
   return [
     {
@@ -114,7 +118,7 @@ function times(samples: {
       ours: eight.ms,
       promise: { kind: 'ratio at most', limit: 0.6 },
     },
-    alone('  each copy ready', 'ms', eight.ready),
+    alone('  each of 8 copies ready', 'ms', eight.ready),
     ...(whole
       ? [
           {
@@ -123,7 +127,7 @@ function times(samples: {
             ours: all.ms,
             promise: noPromise,
           },
-          alone('  each copy ready', 'ms', all.ready),
+          alone(`  each of ${String(many)} copies ready`, 'ms', all.ready),
         ]
       : []),
   ];
@@ -140,9 +144,21 @@ function besideTheEngine(one: Samples, raw: readonly BareForkSample[]): Comparis
       baseline: raw.map(({ captureMs, resumeMs, execMs }) => captureMs + resumeMs + execMs),
       promise: noPromise,
     },
-    alone('  engine alone: capture', 'ms', raw.map(({ captureMs }) => captureMs)),
-    alone('  engine alone: resume → ping', 'ms', raw.map(({ resumeMs }) => resumeMs)),
-    alone('  engine alone: identity, exec', 'ms', raw.map(({ execMs }) => execMs)),
+    alone(
+      '  engine alone: capture',
+      'ms',
+      raw.map(({ captureMs }) => captureMs),
+    ),
+    alone(
+      '  engine alone: resume → ping',
+      'ms',
+      raw.map(({ resumeMs }) => resumeMs),
+    ),
+    alone(
+      '  engine alone: identity, exec',
+      'ms',
+      raw.map(({ execMs }) => execMs),
+    ),
   ];
 }
 

@@ -71,9 +71,7 @@ function promiseText({ promise, unit }: Comparison): string {
 }
 
 function spread({ median, low, high }: Spread): string {
-  return low === high
-    ? number(median)
-    : `${number(median)} (${number(low)}–${number(high)})`;
+  return low === high ? number(median) : `${number(median)} (${number(low)}–${number(high)})`;
 }
 
 function number(value: number): string {

@@ -30,12 +30,14 @@ export async function measureSnapshots(context: BenchContext): Promise<Measured>
       await destroy(client, id);
     }
   }
+  const takes = (origin: (typeof origins)[number]): string =>
+    `${spreadOf(samples[origin].memoryMib).median.toFixed(1)} MiB`;
   return {
     comparisons: origins.flatMap((origin) => comparisons(origin, samples[origin], cold)),
-    notes: origins.map((origin) => {
-      const { median } = spreadOf(samples[origin].memoryMib);
-      return `a snapshot with memory of a ${nameOf(origin)} takes ${median.toFixed(1)} MiB. The reply does not tell how much of it was written during the pause; the promise allows that time on top, the verdict does not.`;
-    }),
+    notes: [
+      `a snapshot with memory takes ${takes('cold')} of a booted machine and ${takes('template')} of one from a template.`,
+      'the replies do not tell how much memory was written during a pause; the promise allows that time on top of 50 ms, the verdict does not.',
+    ],
   };
 }
 
@@ -86,7 +88,7 @@ async function restoreAndRun(
 }
 
 function nameOf(origin: (typeof origins)[number]): string {
-  return origin === 'cold' ? 'machine that booted' : 'machine from a template';
+  return origin === 'cold' ? 'booted machine' : 'machine from a template';
 }
 
 function comparisons(
@@ -106,11 +108,11 @@ function comparisons(
   });
   return [
     alone(`snapshot of the disk, ${of}`, 'ms', samples.diskCall),
-    alone('  pause', 'ms', samples.diskPause, pause),
+    alone(`  pause for the disk, ${of}`, 'ms', samples.diskPause, pause),
     alone(`snapshot with memory, ${of}`, 'ms', samples.memoryCall),
-    alone('  pause', 'ms', samples.memoryPause, pause),
-    againstCold('restore with memory, running → exec', samples.restoreMemory),
-    againstCold('restore of the disk, running → stopped', samples.rollback),
-    againstCold('restore of the disk, stopped → exec', samples.restoreDisk),
+    alone(`  pause for memory, ${of}`, 'ms', samples.memoryPause, pause),
+    againstCold(`restore with memory → exec, ${of}`, samples.restoreMemory),
+    againstCold(`restore of the disk → stopped, ${of}`, samples.rollback),
+    againstCold(`restore of the disk → exec, ${of}`, samples.restoreDisk),
   ];
 }

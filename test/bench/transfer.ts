@@ -123,4 +123,3 @@ async function readHole({ clients }: BareMachine, bytes: number): Promise<void> 
   }
   if (seen !== bytes) throw new Error(`${hole} gave ${String(seen)} bytes.`);
 }
-

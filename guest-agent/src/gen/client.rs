@@ -299,10 +299,10 @@ pub mod process_service_client {
     /// head and the tail of its output. Ids count from 1 after a boot. When Configure changes a generation that is
     /// not 0 (the machine was restored, or is a fork) every process gets a new id, counted on from
     /// generation * 100000 + 1, or from the highest id there has been if that is more. The old ids are not found any
-    /// more, so what a client learned in another life of the machine never means something else in this one. Error
-    /// words: "not_started" (nothing
-    /// has run; also with "user_unknown" and "not_found" for a missing directory or program), "too_large",
-    /// "running", "ended".
+    /// more, so what a client learned in another life of the machine never means something else in this one. A machine
+    /// whose generation was 0 had no life before: with its first one it forgets the processes that have ended, and
+    /// numbers what is left and all that follow from 1. Error words: "not_started" (nothing has run; also with
+    /// "user_unknown" and "not_found" for a missing directory or program), "too_large", "running", "ended".
     #[derive(Debug, Clone)]
     pub struct ProcessServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -850,8 +850,8 @@ pub mod file_service_client {
             self.inner.client_streaming(req, path, codec).await
         }
         /// Every entry below a directory, in pre-order, the children of a directory sorted by the bytes of their names.
-        /// Symlinks are not followed (but one at the end of `path`) and mount points not entered: they are listed and
-        /// nothing below them. What disappears meanwhile is left out. No more than some 8 MiB of names are held at once:
+        /// Symlinks are not followed (but one at the end of `path`) and mount points not entered: directories are listed
+        /// and nothing below them, anything else with something mounted on it is left out. What disappears meanwhile is left out. No more than some 8 MiB of names are held at once:
         /// larger directories are read several times. RESOURCE_EXHAUSTED ("too_large") where directories nest deeper
         /// than 2048, which no path reaches.
         pub async fn manifest(

@@ -55,7 +55,9 @@ pub struct GetInfoResponse {
 pub struct ConfigureRequest {
     #[prost(uint64, optional, tag = "1")]
     pub generation: ::core::option::Option<u64>,
-    /// RFC 1123 label, 1 to 63 characters; also written to /etc/hostname and to /etc/hosts as 127.0.1.1.
+    /// RFC 1123 label, 1 to 63 characters; also written to /etc/hostname, and about a second later to /etc/hosts as
+    /// 127.0.1.1: that is no part of the call and its failure only shows on the console. Where the agent is PID 1,
+    /// /etc/hostname and /etc/machine-id are files in memory that cover the image's.
     #[prost(string, optional, tag = "2")]
     pub hostname: ::core::option::Option<::prost::alloc::string::String>,
     /// 32 lower-case hex digits; written to /etc/machine-id.
@@ -75,7 +77,8 @@ pub struct ConfigureRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ConfigureResponse {}
-/// What a network interface is to be from now on; addresses, routes and neighbours it has are dropped.
+/// What a network interface is to be from now on; addresses, routes and neighbours it has are dropped, and it speaks
+/// no IPv6.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NetworkIdentity {
     /// The first Ethernet interface when empty. FAILED_PRECONDITION when it does not exist.

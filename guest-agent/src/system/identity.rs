@@ -173,6 +173,22 @@ mod tests {
     }
 
     #[test]
+    fn a_file_in_memory_is_overwritten_and_one_on_a_disk_is_not() {
+        let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let path = memory.path().join("name");
+        let name = path.to_str().unwrap();
+        assert!(!overwrite_in_memory(name, "x\n").unwrap());
+        fs::write(&path, "a-long-name\n").unwrap();
+        for text in ["short\n", "a-longer-name-than-that\n"] {
+            assert!(overwrite_in_memory(name, text).unwrap());
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        // A file system that is not tmpfs, wherever the tests run.
+        assert!(!overwrite_in_memory("/proc/self/comm", "x\n").unwrap());
+        assert_ne!(fs::read_to_string("/proc/self/comm").unwrap(), "x\n");
+    }
+
+    #[test]
     fn machine_ids_are_lower_case_hex() {
         assert!(is_machine_id("0123456789abcdef0123456789abcdef"));
         assert!(!is_machine_id("0123456789ABCDEF0123456789abcdef"));

@@ -16,7 +16,7 @@ import {
   written,
   type TreeModel,
 } from '../support/treeModel.ts';
-import { drawTree } from '../support/workspaceSteps.ts';
+import { drawTree, sh } from '../support/workspaceSteps.ts';
 
 const run = promisify(execFile);
 const names = ['w', 'v'] as const;
@@ -44,8 +44,8 @@ afterAll(async () => {
 const places = [0, 4096, 126_976, 131_072, 200_704, 262_144].map((at) => 5 * 1024 ** 3 + at);
 const placeBytes = 4096;
 
-async function io(file: string, ...commands: string[]): Promise<string> {
-  const args = ['-f', 'qcow2', ...commands.flatMap((command) => ['-c', command]), file];
+async function io(file: string, options: readonly string[], commands: readonly string[]): Promise<string> {
+  const args = [...options, '-f', 'qcow2', ...commands.flatMap((command) => ['-c', command]), file];
   for (let attempt = 1; ; attempt += 1) {
     try {
       return (await run('qemu-io', args)).stdout;
@@ -73,10 +73,13 @@ async function holds(file: string, content: readonly number[]): Promise<boolean>
   const reads = content.map(
     (value, index) => `read -P ${String(value)} ${String(places[index])} ${String(placeBytes)}`,
   );
-  const output = await io(file, 'open -r -U -o driver=qcow2 ' + file, ...reads).catch((error: unknown) =>
-    String((error as { stdout?: string }).stdout ?? error),
+  const output = await io(file, ['-r', '-U'], reads).catch(
+    (error: unknown) => (error as { stdout?: string }).stdout ?? '',
   );
-  return !output.includes('verification failed') && output.split('read 4096/4096').length === content.length + 1;
+  return (
+    !output.includes('verification failed') &&
+    output.split('read 4096/4096').length === content.length + 1
+  );
 }
 
 type Change = { readonly act: () => Promise<unknown>; readonly outcomes: readonly TreeModel[] };
@@ -108,7 +111,10 @@ function changeFor(tree: TreeModel, { on, kind, pick, value }: Step): Change {
   if (kind === 'write' || (chosen === undefined && kind !== 'snapshot')) {
     const place = pick % places.length;
     return {
-      act: () => io(headOf(on), `write -P ${String(value)} ${String(places[place])} ${String(placeBytes)}`),
+      act: () =>
+        io(headOf(on), [], [
+          `write -P ${String(value)} ${String(places[place])} ${String(placeBytes)}`,
+        ]),
       outcomes: [written(tree, place, value)],
     };
   }
@@ -190,6 +196,63 @@ async function expectContents(name: Name, tree: TreeModel): Promise<void> {
   }
 }
 
+const liveStep = fc.record({
+  kind: fc.constantFrom(
+    ...(['write', 'snapshot', 'memory', 'restore', 'boot', 'delete'] as const),
+    ...(['pause', 'suspend', 'stop', 'fork', 'crash', 'tidy'] as const),
+  ),
+  pick: fc.nat(1000),
+  value: fc.nat(1000),
+});
+
+async function takeLive(
+  tree: TreeModel,
+  { kind, pick, value }: typeof liveStep extends fc.Arbitrary<infer S> ? S : never,
+): Promise<TreeModel> {
+  const workspace_id = 'r';
+  const name = tree.nodes[pick % Math.max(1, tree.nodes.length)]?.name;
+  switch (kind) {
+    case 'write':
+      await sh(client, 'r', `echo ${String(value)} > /workspace/mark; sync`);
+      return written(tree, 0, value);
+    case 'snapshot':
+    case 'memory': {
+      const taken = freshName();
+      const include_memory = kind === 'memory';
+      await client.call('snapshot_create', { workspace_id, name: taken, include_memory });
+      return snapshotTaken(tree, taken);
+    }
+    case 'restore':
+    case 'boot':
+      if (name === undefined) return tree;
+      await client.call('snapshot_restore', { workspace_id, name, boot: kind === 'boot' });
+      return restored(tree, name);
+    case 'delete':
+      if (name === undefined) return tree;
+      await client.call('snapshot_delete', { workspace_id, name });
+      return deleted(tree, name);
+    case 'fork': {
+      const content = tree.nodes.find((node) => node.name === name)?.content ?? tree.content;
+      const from = name === undefined ? {} : { snapshot_name: name };
+      await client.call('workspace_fork', { workspace_id, new_name: 'f', ...from });
+      expect(await sh(client, 'f', 'cat /workspace/mark')).toBe(String(content[0]));
+      await client.call('workspace_destroy', { workspace_id: 'f' });
+      return tree;
+    }
+    case 'crash':
+      await daemon.kill();
+      await daemon.start();
+      client = await daemon.connect();
+      return tree;
+    case 'tidy':
+      await client.call('storage_gc', {});
+      return tree;
+    default:
+      await client.call(`workspace_${kind}`, { workspace_id });
+      return tree;
+  }
+}
+
 describe('any sequence of changes', () => {
   it('of stopped machines, with crashes in between, leaves the tree and every byte as the model has it', async () => {
     const empty: TreeModel = { nodes: [], current: undefined, content: places.map(() => 0) };
@@ -210,5 +273,27 @@ describe('any sequence of changes', () => {
     await client.call('storage_gc', {});
     for (const [name, tree] of trees) await expectContents(name, tree);
     await expectSound(daemon, client);
+  }, 300_000);
+
+  it('of a machine that runs, is frozen, copied and woken, leaves the tree and its files as the model has them', async () => {
+    for (const name of names) await client.call('workspace_destroy', { workspace_id: name });
+    await client.call('workspace_create', { name: 'r', memory_mb: 256, vcpus: 1 });
+    await sh(client, 'r', 'echo 0 > /workspace/mark; sync');
+    let tree: TreeModel = { nodes: [], current: undefined, content: [0] };
+    const steps = fc.array(liveStep, { minLength: 24, maxLength: 24, size: 'max' });
+    await fc.assert(
+      fc.asyncProperty(steps, async (sequence) => {
+        for (const next of sequence) {
+          tree = await takeLive(tree, next);
+          expect(await drawTree(client, 'r')).toEqual(drawn(tree));
+          const { state } = await client.call('workspace_info', { workspace_id: 'r' });
+          if (state === 'paused') await client.call('workspace_resume', { workspace_id: 'r' });
+          if (state === 'stopped') await client.call('workspace_start', { workspace_id: 'r' });
+          expect(await sh(client, 'r', 'cat /workspace/mark')).toBe(String(tree.content[0]));
+        }
+        await expectSound(daemon, client);
+      }),
+      { numRuns: 1, endOnFailure: true },
+    );
   }, 300_000);
 });

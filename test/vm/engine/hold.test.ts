@@ -98,6 +98,15 @@ describe.runIf(testImage !== undefined)('an agent before and after a copy', () =
       address: '10.20.30.40',
     });
     expect(await output(clients, 'cat /sys/class/net/eth0/address')).toBe(`${otherMac}\n`);
+    // In memory, so that this waited for no disk; /etc/hosts follows.
+    expect(await output(clients, 'stat -f -c %T /etc/hostname /etc/machine-id /etc/hosts')).toBe(
+      'tmpfs\ntmpfs\next2/ext3\n',
+    );
+    await expect
+      .poll(() => output(clients, 'cat /etc/hosts'), { timeout: 20_000 })
+      .toMatch(/^127\.0\.1\.1\tcopy$/m);
+    // Only the loopback device speaks IPv6.
+    expect(await output(clients, "awk '{print $NF}' /proc/net/if_inet6")).toBe('lo\n');
     // Destination and gateway in the byte order of the machine.
     expect(await output(clients, 'cat /proc/net/route')).toMatch(/^eth0\t00000000\t011E140A\t/m);
     const { processes } = await clients.process.list({});
@@ -121,7 +130,9 @@ describe.runIf(testImage !== undefined)('an agent before and after a copy', () =
     const found = Buffer.from(find.stdout?.head ?? [])
       .toString()
       .trim()
-      .split('\n');
+      .split('\n')
+      // Mounted over, and so not on this disk.
+      .filter((line) => !['etc/hostname', 'etc/machine-id'].includes(line.split(' ')[1] ?? ''));
     expect(listed.length).toBeGreaterThan(1_000);
     expect(listed.sort()).toEqual(found.sort());
   });

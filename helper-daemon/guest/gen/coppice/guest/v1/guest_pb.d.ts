@@ -172,7 +172,9 @@ export declare type ConfigureRequest = Message<"coppice.guest.v1.ConfigureReques
   generation?: bigint | undefined;
 
   /**
-   * RFC 1123 label, 1 to 63 characters; also written to /etc/hostname and to /etc/hosts as 127.0.1.1.
+   * RFC 1123 label, 1 to 63 characters; also written to /etc/hostname, and about a second later to /etc/hosts as
+   * 127.0.1.1: that is no part of the call and its failure only shows on the console. Where the agent is PID 1,
+   * /etc/hostname and /etc/machine-id are files in memory that cover the image's.
    *
    * @generated from field: optional string hostname = 2;
    */
@@ -231,7 +233,8 @@ export declare type ConfigureResponse = Message<"coppice.guest.v1.ConfigureRespo
 export declare const ConfigureResponseSchema: GenMessage<ConfigureResponse>;
 
 /**
- * What a network interface is to be from now on; addresses, routes and neighbours it has are dropped.
+ * What a network interface is to be from now on; addresses, routes and neighbours it has are dropped, and it speaks
+ * no IPv6.
  *
  * @generated from message coppice.guest.v1.NetworkIdentity
  */
@@ -2633,10 +2636,10 @@ export declare const SystemService: GenService<{
  * head and the tail of its output. Ids count from 1 after a boot. When Configure changes a generation that is
  * not 0 (the machine was restored, or is a fork) every process gets a new id, counted on from
  * generation * 100000 + 1, or from the highest id there has been if that is more. The old ids are not found any
- * more, so what a client learned in another life of the machine never means something else in this one. Error
- * words: "not_started" (nothing
- * has run; also with "user_unknown" and "not_found" for a missing directory or program), "too_large",
- * "running", "ended".
+ * more, so what a client learned in another life of the machine never means something else in this one. A machine
+ * whose generation was 0 had no life before: with its first one it forgets the processes that have ended, and
+ * numbers what is left and all that follow from 1. Error words: "not_started" (nothing has run; also with
+ * "user_unknown" and "not_found" for a missing directory or program), "too_large", "running", "ended".
  *
  * @generated from service coppice.guest.v1.ProcessService
  */
@@ -2849,8 +2852,8 @@ export declare const FileService: GenService<{
   },
   /**
    * Every entry below a directory, in pre-order, the children of a directory sorted by the bytes of their names.
-   * Symlinks are not followed (but one at the end of `path`) and mount points not entered: they are listed and
-   * nothing below them. What disappears meanwhile is left out. No more than some 8 MiB of names are held at once:
+   * Symlinks are not followed (but one at the end of `path`) and mount points not entered: directories are listed
+   * and nothing below them, anything else with something mounted on it is left out. What disappears meanwhile is left out. No more than some 8 MiB of names are held at once:
    * larger directories are read several times. RESOURCE_EXHAUSTED ("too_large") where directories nest deeper
    * than 2048, which no path reaches.
    *

@@ -680,10 +680,10 @@ export const SystemService = /*@__PURE__*/
  * head and the tail of its output. Ids count from 1 after a boot. When Configure changes a generation that is
  * not 0 (the machine was restored, or is a fork) every process gets a new id, counted on from
  * generation * 100000 + 1, or from the highest id there has been if that is more. The old ids are not found any
- * more, so what a client learned in another life of the machine never means something else in this one. Error
- * words: "not_started" (nothing
- * has run; also with "user_unknown" and "not_found" for a missing directory or program), "too_large",
- * "running", "ended".
+ * more, so what a client learned in another life of the machine never means something else in this one. A machine
+ * whose generation was 0 had no life before: with its first one it forgets the processes that have ended, and
+ * numbers what is left and all that follow from 1. Error words: "not_started" (nothing has run; also with
+ * "user_unknown" and "not_found" for a missing directory or program), "too_large", "running", "ended".
  *
  * @generated from service coppice.guest.v1.ProcessService
  */
