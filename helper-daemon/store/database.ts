@@ -96,17 +96,3 @@ export function lightly<T>(db: Database, work: () => T): T {
     db.exec('PRAGMA synchronous = FULL');
   }
 }
-
-/**
- * Runs changes that must survive the end of this process but not a loss of power: those that are undone or
- * meaningless after a reboot anyway. Saves a write to the disk of some milliseconds for each; the next full
- * change makes them durable too.
- */
-export function lightly<T>(db: Database, work: () => T): T {
-  db.exec('PRAGMA synchronous = NORMAL');
-  try {
-    return work();
-  } finally {
-    db.exec('PRAGMA synchronous = FULL');
-  }
-}
