@@ -57,11 +57,13 @@ const { values, positionals } = parseArgs({
 });
 
 const progress = startProgress('Preparing');
+let interrupted = false;
 for (const [signal, code] of [
   ['SIGINT', 130],
   ['SIGTERM', 143],
 ] as const) {
   process.once(signal, () => {
+    interrupted = true;
     progress.stop();
     void releaseAll().then(() => process.exit(code));
   });
@@ -80,7 +82,11 @@ async function main(): Promise<void> {
   const { context, facts } = await openContext(home);
   if (wanted.some((name) => withTemplates.includes(name))) await prepareTemplate(context);
   const sections: Section[] = [];
-  for (const name of wanted) sections.push(await measureGroup(name, context));
+  for (const name of wanted) {
+    sections.push(await measureGroup(name, context));
+    // It failed because everything is being released; nothing else may begin.
+    if (interrupted) return;
+  }
   await home.remove();
   progress.stop();
   process.stdout.write(`${reportTable(sections)}\n\n${describeHost(host)}`);

@@ -31,14 +31,17 @@ export async function rebase(file: string, base: DiskImage): Promise<void> {
   await run('qemu-img', [...args, '-F', base.format, '-b', base.path, file]);
 }
 
-/** Writes the whole content of `from` into `to`, which is made unless `into` says that it is there. */
+/**
+ * Writes the whole content of `from` into `to`, which is made unless `intoEmpty` says that it is there
+ * and reads as zeros: those are not written then, which on some storages would take space.
+ */
 export async function convert(
   from: DiskImage,
   to: DiskImage,
-  options: { readonly into?: boolean } = {},
+  options: { readonly intoEmpty?: boolean } = {},
 ): Promise<void> {
   await run('qemu-img', [
-    ...['convert', '-q', ...(options.into === true ? ['-n'] : [])],
+    ...['convert', '-q', ...(options.intoEmpty === true ? ['-n', '--target-is-zero'] : [])],
     ...['-f', from.format, '-O', to.format, from.path, to.path],
   ]);
 }

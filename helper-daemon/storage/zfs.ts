@@ -123,7 +123,7 @@ export function zfsStorage(options: ZfsOptions): StorageBackend {
         await convert(
           { path: image.path, format: 'qcow2' },
           { path: disk, format: 'raw' },
-          { into: true },
+          { intoEmpty: true },
         );
         await syncPath(disk);
         await zfs(programs, ['snapshot', snapshot]);

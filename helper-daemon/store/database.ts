@@ -1,9 +1,13 @@
 /** The SQLite file: opening, settings, migrations, transactions. The only file that names node:sqlite. */
+import { closeSync, fstatSync, openSync, writeSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { CoppiceError } from '../../protocol/errors.ts';
 import { migrations } from './migrations.ts';
 
 export type Database = DatabaseSync;
+
+/** As long as SQLite lets it grow before it starts over: 1000 pages. */
+const logBytes = 4 * 1024 ** 2 + 64 * 1024;
 
 /**
  * Opens the database and brings its schema up to date.
@@ -14,7 +18,24 @@ export function openDatabase(file: string): Database {
   // FULL: what a caller was told, and where a disk's newest bytes are, must survive the host's power.
   db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;');
   migrate(db);
+  reserveLog(file);
   return db;
+}
+
+/**
+ * Takes the space of the log beforehand, so that on a full disk things can still be deleted and interrupted
+ * changes be settled: SQLite writes the log over from its start and ignores what follows its last frame.
+ */
+function reserveLog(file: string): void {
+  const log = openSync(`${file}-wal`, 'a');
+  try {
+    const missing = logBytes - fstatSync(log).size;
+    if (missing > 0) writeSync(log, Buffer.alloc(missing));
+  } catch {
+    // A disk that is full already has none to give.
+  } finally {
+    closeSync(log);
+  }
 }
 
 function migrate(db: Database): void {
@@ -40,33 +61,10 @@ function migrate(db: Database): void {
 const diskFull = 13;
 
 /**
- * Runs `work` in one transaction; it is undone when `work` throws. On a full disk `work` may be run a second time.
+ * Runs `work` in one transaction; it is undone when `work` throws.
  * @throws CoppiceError `no_space`
  */
 export function transaction<T>(db: Database, work: () => T): T {
-  try {
-    return attempt(db, work);
-  } catch (error) {
-    if (!isDiskFull(error)) throw error;
-  }
-  try {
-    // What the log takes beside the file is enough for the changes that free space.
-    db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
-    return attempt(db, work);
-  } catch (error) {
-    if (!isDiskFull(error)) throw error;
-    throw new CoppiceError(
-      {
-        code: 'no_space',
-        message: 'The disk is full: the change could not be written down.',
-        next: 'Free some space on the file system of the state directory (coppice status names it), then try again.',
-      },
-      { cause: error },
-    );
-  }
-}
-
-function attempt<T>(db: Database, work: () => T): T {
   db.exec('BEGIN IMMEDIATE');
   try {
     const result = work();
@@ -75,12 +73,23 @@ function attempt<T>(db: Database, work: () => T): T {
   } catch (error) {
     // Some errors have ended it already.
     if (db.isTransaction) db.exec('ROLLBACK');
-    throw error;
+    throw isDiskFull(error) ? noSpace(error) : error;
   }
 }
 
 function isDiskFull(error: unknown): boolean {
   return error instanceof Error && 'errcode' in error && error.errcode === diskFull;
+}
+
+function noSpace(cause: unknown): CoppiceError {
+  return new CoppiceError(
+    {
+      code: 'no_space',
+      message: 'The disk is full: the change could not be written down.',
+      next: 'Free some space on the file system of the state directory, then try again.',
+    },
+    { cause },
+  );
 }
 
 /**

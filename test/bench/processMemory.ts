@@ -15,6 +15,20 @@ export function privateOf(pid: number): number {
   return fieldsOf(rollup(pid), ['Private_Clean', 'Private_Dirty']);
 }
 
+/**
+ * Private memory that holds code which QEMU translated itself: only under TCG, and nothing a machine could
+ * share.
+ */
+export function translatedOf(pid: number): number {
+  let kib = 0;
+  let counts = false;
+  for (const line of readFileSync(`/proc/${String(pid)}/smaps`, 'utf8').split('\n')) {
+    if (/^[0-9a-f]+-[0-9a-f]+ /.test(line)) counts = /^\S+ rwxp \S+ \S+ 0\s*$/.test(line);
+    else if (counts) kib += Number(/^Private_(?:Clean|Dirty):\s+(\d+) kB/.exec(line)?.[1] ?? 0);
+  }
+  return kib / 1024;
+}
+
 /** Of the whole host, what programs could still get. */
 export function availableMemory(): number {
   return fieldsOf('/proc/meminfo', ['MemAvailable']);

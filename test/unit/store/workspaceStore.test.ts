@@ -1,94 +1,70 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { openDatabase, transaction, type Database } from '../../../helper-daemon/store/database.ts';
-import {
-  workspaceStore,
-  type WorkspaceRecord,
-  type WorkspaceStore,
-} from '../../../helper-daemon/store/workspaceStore.ts';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { workspaceStore, type WorkspaceStore } from '../../../helper-daemon/store/workspaceStore.ts';
+import { temporaryDatabase, workspaceRow } from './temporaryDatabase.ts';
 
-let directory: string;
-let db: Database;
+const test = temporaryDatabase();
 let store: WorkspaceStore;
-
 beforeEach(() => {
-  directory = mkdtempSync(path.join(os.tmpdir(), 'coppice-store-'));
-  db = openDatabase(path.join(directory, 'test.db'));
-  store = workspaceStore(db);
-});
-afterEach(() => {
-  if (db.isOpen) db.close();
-  rmSync(directory, { recursive: true, force: true });
+  store = workspaceStore(test.db);
 });
 
-function record(id: string, name: string): WorkspaceRecord {
-  return {
-    id,
-    name,
-    state: 'running',
-    imageName: 'debian-dev',
-    imageDigest: 'sha256:00',
-    vcpus: 1,
-    memoryMb: 256,
-    diskGb: 10,
-    init: 'agent',
-    ephemeral: false,
-    hostname: name,
-    machineId: '0'.repeat(32),
-    generation: 1,
-    createdAt: '2026-01-01T00:00:00.000Z',
-    uid: null,
-    problem: null,
-  };
-}
+const forkedFrom = {
+  source_workspace_id: '2',
+  source_workspace_name: 'two',
+  snapshot_id: 's',
+  snapshot_name: 'snap',
+  live: true,
+  forked_at: '2026-01-01T00:00:00.000Z',
+};
 
 describe('workspaceStore', () => {
   it('returns what was stored, also after the file was opened again', () => {
-    store.insert(record('1', 'one'));
-    db.close();
-    db = openDatabase(path.join(directory, 'test.db'));
-    expect(workspaceStore(db).byName('one')).toEqual(record('1', 'one'));
+    const plain = workspaceRow('1');
+    const full = workspaceRow('2', {
+      ephemeral: true,
+      uid: 7,
+      problem: 'broken',
+      baseLayer: 'l',
+      snapshotId: 's',
+      forkedFrom,
+      idleSuspendSecs: 5,
+      expiresAt: '2026-01-02T00:00:00.000Z',
+      memoryId: 'm',
+      role: 'pool',
+    });
+    for (const record of [plain, full]) store.insert(record);
+    test.reopen();
+    const again = workspaceStore(test.db);
+    expect(again.byName('name-1')).toEqual(plain);
+    expect(again.byId('2')).toEqual(full);
   });
 
-  it('refuses a name that is taken', () => {
-    store.insert(record('1', 'one'));
-    expect(() => store.insert(record('2', 'one'))).toThrow(/already a workspace named one/);
+  it('refuses a name that is taken, at an insert and at an update', () => {
+    store.insert(workspaceRow('1'));
+    const twin = workspaceRow('2', { name: 'name-1' });
+    expect(() => store.insert(twin)).toThrow(/already a workspace named name-1/);
+    store.insert(workspaceRow('3'));
+    expect(() => store.update('3', { name: 'name-1' })).toThrow(/already a workspace/);
+    store.update('3', { name: 'name-3', state: 'stopped' });
+    expect(store.byId('3')?.state).toBe('stopped');
   });
 
-  it('keeps what is known of a run until the workspace goes', () => {
-    store.insert(record('1', 'one'));
-    const run = {
-      workspaceId: '1',
-      runId: 'r',
-      channelKey: 'k',
-      transport: { kind: 'vsock', cid: 7 },
-      accelerator: 'tcg',
-      startedAt: 'now',
-    } as const;
-    store.insertRun(run);
-    expect(store.runOf('1')).toEqual(run);
-    const process = { pid: 5, startTime: '99', executable: '/usr/bin/qemu' };
-    store.setRunProcess('r', process);
-    expect(store.runOf('1')).toEqual({ ...run, process });
-    store.remove('1');
-    expect(store.allRuns()).toEqual([]);
+  it('shows callers only what they made', () => {
+    store.insert(workspaceRow('1'));
+    for (const [index, role] of (['pool', 'template', 'probe'] as const).entries()) {
+      store.insert(workspaceRow(String(index + 2), { role }));
+    }
+    expect(store.visible().map(({ id }) => id)).toEqual(['1']);
+    expect(store.all()).toHaveLength(4);
+    expect(store.countOnImage('sha256:00')).toBe(1);
   });
 
-  it('undoes a transaction that fails', () => {
-    expect(() =>
-      transaction(db, () => {
-        store.insert(record('1', 'one'));
-        throw new Error('no');
-      }),
-    ).toThrow('no');
-    expect(store.all()).toEqual([]);
-  });
-
-  it('refuses a file of a newer schema', () => {
-    db.exec('PRAGMA user_version = 999');
-    db.close();
-    expect(() => openDatabase(path.join(directory, 'test.db'))).toThrow(/newer Coppice/);
+  it('finds those whose time is limited, and those that came from a snapshot', () => {
+    store.insert(workspaceRow('1'));
+    store.insert(workspaceRow('2', { idleSuspendSecs: 5 }));
+    store.insert(workspaceRow('3', { expiresAt: '2026-01-02T00:00:00.000Z', forkedFrom }));
+    expect(store.withLifetime().map(({ id }) => id)).toEqual(['2', '3']);
+    expect(store.forkedFromSnapshot('s').map(({ id }) => id)).toEqual(['3']);
+    expect(store.forkedFromSnapshot('t')).toEqual([]);
   });
 });

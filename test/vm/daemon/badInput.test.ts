@@ -72,7 +72,7 @@ describe('bad input', () => {
       (reason: unknown) => reason,
     );
     expect(error).toMatchObject({ code });
-    expect(leftovers(daemon.paths)).toHaveLength(2);
+    expect(leftovers(daemon.paths)).toHaveLength(3);
   });
 
   it('garbage and oversized frames end only the connection they came on', async () => {
@@ -175,7 +175,7 @@ describe('bad input', () => {
     expect(daemon.machines()).toHaveLength(2);
     visitor.close();
     await expect.poll(() => daemon.machines().length, { timeout: 20_000 }).toBe(1);
-    await expect.poll(() => leftovers(daemon.paths).length).toBe(2);
+    await expect.poll(() => leftovers(daemon.paths).length).toBe(3);
   });
 
   it('a boot of one workspace does not delay a call on another', async () => {
@@ -219,6 +219,6 @@ describe('bad input', () => {
     await expect(client.call('workspace_start', { workspace_id: 'w' })).rejects.toMatchObject({
       code: 'image_corrupt',
     });
-    expect(leftovers(daemon.paths)).toHaveLength(1);
+    expect(leftovers(daemon.paths)).toHaveLength(2);
   });
 });

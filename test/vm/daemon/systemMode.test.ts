@@ -67,11 +67,14 @@ describe.skipIf(!isRoot)('system mode', () => {
   });
 
   it("keeps one machine's account out of another's disk", () => {
-    const owners = readdirSync(daemon.paths.workspaces).map((id) => {
-      const { uid, mode } = statSync(path.join(daemon.paths.workspaces, id, 'disks'));
+    const disks = path.join(daemon.paths.state, 'disks');
+    const owners = readdirSync(disks).map((name) => {
+      const { uid, mode } = statSync(path.join(disks, name));
       return { uid, mode: mode & 0o777 };
     });
-    expect(owners.map(({ mode }) => mode)).toEqual([0o700, 0o700]);
+    expect(owners.map(({ mode }) => mode)).toEqual([0o600, 0o600]);
+    // They pass through, but cannot list.
+    expect(statSync(disks).mode & 0o777).toBe(0o711);
     expect(new Set(owners.map(({ uid }) => uid)).size).toBe(2);
   });
 

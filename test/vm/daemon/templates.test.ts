@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { CoppiceClient } from '../../../helper-daemon/client/client.ts';
 import { alter, expectSound, flipByte, memoryFile, rows } from '../support/storedState.ts';
@@ -131,6 +132,42 @@ describe('a template', () => {
       .poll(async () => (await templates()).map(({ state }) => state), patience)
       .toEqual(['ready']);
     await expectSound(daemon, client);
+  });
+});
+
+describe('a daemon killed while it builds a template', () => {
+  it.each([
+    ['while the machine boots', 'create', 200],
+    ['while the machine is frozen', 'freeze', 0],
+    ['while memory is written', 'freeze', 60],
+    ['while the machine is removed', 'destroy', 0],
+  ])('%s, leaves a whole template or nothing', async (_at, kind, wait) => {
+    const before = (await templates()).length;
+    const kindOf = { vcpus: 1, memory_mb: 272 };
+    let over = false;
+    const building = client.call('pool_prepare', { ...kindOf, rebuild: true }).then(
+      () => (over = true),
+      () => (over = true),
+    );
+    const begun = (): boolean =>
+      rows(daemon.paths, 'SELECT 1 FROM journal WHERE kind = ?', kind).length > 0;
+    while (!over && !begun()) await delay(1);
+    await delay(wait);
+    await daemon.kill();
+    await building;
+    await daemon.start();
+    client = await daemon.connect();
+    expect(daemon.machines()).toEqual([]);
+    expect([before, before + 1]).toContain((await templates()).length);
+    await expectSound(daemon, client);
+  });
+
+  it('makes machines from the next one', async () => {
+    const kind = { vcpus: 1, memory_mb: 272 };
+    await client.call('pool_prepare', kind);
+    const made = await client.call('workspace_create', { name: 'made', ...kind });
+    expect(made.from_template).toBe(true);
+    expect(await sh(client, 'made', 'uname -n')).toBe('made');
   });
 });
 
