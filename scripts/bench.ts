@@ -62,7 +62,9 @@ for (const [signal, code] of [
   ['SIGINT', 130],
   ['SIGTERM', 143],
 ] as const) {
-  process.once(signal, () => {
+  // A listener that stays: without one, execa would let the signal end this process at once.
+  process.on(signal, () => {
+    if (interrupted) return;
     interrupted = true;
     progress.stop();
     void releaseAll().then(() => process.exit(code));

@@ -22,14 +22,15 @@ export interface BareForkSample {
   readonly captureMs: number;
   readonly pausedMs: number;
   readonly copiedBytes: number;
-  /** QEMU's start, hello, ping. */
+  /** QEMU's start, hello, ping; until the last copy has answered. */
   readonly resumeMs: number;
-  /** Identity and the first command in the copy, after that. */
+  /** Identity and the first command, after that. */
   readonly execMs: number;
 }
 
 export interface BareForks {
-  sample(): Promise<BareForkSample>;
+  /** All copies at once, each going on as soon as it can. */
+  sample(count: number): Promise<BareForkSample>;
   close(): Promise<void>;
 }
 
@@ -78,25 +79,36 @@ export async function openBareForks(options: BareOptions): Promise<BareForks> {
   let generation = 2;
   let disk = source.spec.disk?.path ?? '';
   return {
-    async sample() {
+    async sample(count) {
       generation += 1;
       const next = overlayOn(options.directory, disk);
-      const childDisk = overlayOn(options.directory, disk);
+      const childDisks = Array.from({ length: count }, () => overlayOn(options.directory, disk));
       disk = next;
       const captured = await timed(() => capture(source.machine, next));
       const { image, pausedMs, copiedBytes } = captured.value;
+      const copies: Bare[] = [];
+      const resumes: number[] = [];
       try {
-        const resumed = await timed(() => launch(childDisk, generation, image));
-        const executed = await timed(() => firstCommand(resumed.value.link, generation));
-        await end(resumed.value);
+        const all = await timed(() =>
+          Promise.all(
+            childDisks.map(async (childDisk) => {
+              const copy = await timed(() => launch(childDisk, generation, image));
+              copies.push(copy.value);
+              resumes.push(copy.ms);
+              await firstCommand(copy.value.link, generation);
+            }),
+          ),
+        );
+        const resumeMs = Math.max(...resumes);
         return {
           captureMs: captured.ms,
           pausedMs,
           copiedBytes,
-          resumeMs: resumed.ms,
-          execMs: executed.ms,
+          resumeMs,
+          execMs: all.ms - resumeMs,
         };
       } finally {
+        for (const copy of copies) await end(copy);
         image.release();
       }
     },

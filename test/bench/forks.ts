@@ -20,6 +20,7 @@ export async function measureForks(context: BenchContext): Promise<Measured> {
   const { client, bare, rounds, say } = context;
   const cold: number[] = [];
   const raw: BareForkSample[] = [];
+  const rawEight: BareForkSample[] = [];
   const [ofCold, one, eight, all] = [noSamples(), noSamples(), noSamples(), noSamples()];
   say('the engine alone');
   const bareForks = await openBareForks(bare);
@@ -30,7 +31,8 @@ export async function measureForks(context: BenchContext): Promise<Measured> {
       cold.push(booted.ms);
       await sample(context, booted.id, 1, ofCold);
       await destroy(client, booted.id);
-      raw.push(await bareForks.sample());
+      raw.push(await bareForks.sample(1));
+      rawEight.push(await bareForks.sample(8));
       const { id } = await makeMachine(context, 'template');
       await sample(context, id, 1, one);
       await sample(context, id, 8, eight);
@@ -49,7 +51,7 @@ export async function measureForks(context: BenchContext): Promise<Measured> {
   return {
     comparisons: [
       ...times({ cold, ofCold, one, eight, all }),
-      ...besideTheEngine(one, raw),
+      ...besideTheEngine(one, eight, raw, rawEight),
       ...pauses(ofCold, one, raw),
     ],
     notes: [...(skipped === undefined ? [] : [skipped]), describeCapture(raw)],
@@ -134,31 +136,28 @@ function times(samples: {
 }
 
 /** What the daemon adds to what the engine needs. */
-function besideTheEngine(one: Samples, raw: readonly BareForkSample[]): Comparison[] {
+function besideTheEngine(
+  one: Samples,
+  eight: Samples,
+  raw: readonly BareForkSample[],
+  rawEight: readonly BareForkSample[],
+): Comparison[] {
+  const against = (what: string, ours: Samples, bare: readonly BareForkSample[]): Comparison => ({
+    what,
+    unit: 'ms',
+    ours: ours.ms,
+    baselineName: 'engine alone: capture, resume, identity, exec',
+    baseline: bare.map(({ captureMs, resumeMs, execMs }) => captureMs + resumeMs + execMs),
+    promise: noPromise,
+  });
+  const part = (what: string, of: (sample: BareForkSample) => number): Comparison =>
+    alone(`  engine alone, one copy: ${what}`, 'ms', raw.map(of));
   return [
-    {
-      what: 'fork → first exec, source from a template',
-      unit: 'ms',
-      ours: one.ms,
-      baselineName: 'engine alone: capture, resume, identity, exec',
-      baseline: raw.map(({ captureMs, resumeMs, execMs }) => captureMs + resumeMs + execMs),
-      promise: noPromise,
-    },
-    alone(
-      '  engine alone: capture',
-      'ms',
-      raw.map(({ captureMs }) => captureMs),
-    ),
-    alone(
-      '  engine alone: resume → ping',
-      'ms',
-      raw.map(({ resumeMs }) => resumeMs),
-    ),
-    alone(
-      '  engine alone: identity, exec',
-      'ms',
-      raw.map(({ execMs }) => execMs),
-    ),
+    against('fork → first exec, source from a template', one, raw),
+    part('capture', ({ captureMs }) => captureMs),
+    part('resume → ping', ({ resumeMs }) => resumeMs),
+    part('identity, exec', ({ execMs }) => execMs),
+    against('fork × 8 → exec in all', eight, rawEight),
   ];
 }
 

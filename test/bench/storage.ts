@@ -87,7 +87,8 @@ async function reflinkBed({ home }: BenchContext): Promise<Bed> {
   mkdirSync(state);
   let mounted = false;
   const close = own(async () => {
-    if (mounted) await run('umount', [state]);
+    // Lazily: after an interrupt a program may still be writing there.
+    if (mounted) await run('umount', ['-l', state]);
     rmSync(top, { recursive: true, force: true });
   });
   try {

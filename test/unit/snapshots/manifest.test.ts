@@ -1,4 +1,4 @@
-import { create } from '@bufbuild/protobuf';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -14,7 +14,9 @@ import {
   sideBySide,
 } from '../../../helper-daemon/snapshots/manifest.ts';
 
-function entry(path: string, more: Partial<ManifestEntry> = {}): ManifestEntry {
+type Facts = Exclude<MessageInitShape<typeof ManifestEntrySchema>, ManifestEntry>;
+
+function entry(path: string, more: Facts = {}): ManifestEntry {
   return create(ManifestEntrySchema, {
     path: Buffer.from(path),
     kind: FileKind.FILE,
@@ -73,7 +75,11 @@ describe('two file trees side by side', () => {
   });
 
   it('give what one lacks and what both have, whatever the names', async () => {
-    const name = fc.string({ unit: fc.constantFrom('a', 'b', '-', '.', '0', 'ä', ' '), minLength: 1, maxLength: 3 });
+    const name = fc.string({
+      unit: fc.constantFrom('a', 'b', '-', '.', '0', 'ä', ' '),
+      minLength: 1,
+      maxLength: 3,
+    });
     const path = fc.array(name, { minLength: 1, maxLength: 3 }).map((names) => names.join('/'));
     const paths = fc.uniqueArray(path, { maxLength: 12 });
     await fc.assert(
@@ -90,7 +96,7 @@ describe('two file trees side by side', () => {
 
 describe('two entries of one path', () => {
   const file = entry('f');
-  it.each<[string, Partial<ManifestEntry>, string]>([
+  it.each<[string, Facts, string]>([
     ['that nobody touched are the same', {}, 'none'],
     ['of other kinds are of another type', { kind: FileKind.DIRECTORY }, 'type'],
     ['of other sizes have other contents', { size: 2n }, 'content'],
@@ -108,7 +114,9 @@ describe('two entries of one path', () => {
     const directory = (mode: number): ManifestEntry =>
       entry('d', { kind: FileKind.DIRECTORY, mode, ctimeNs: BigInt(mode) });
     expect(differenceOf(directory(0o755), directory(0o700))).toBe('metadata');
-    expect(differenceOf(directory(0o755), entry('d', { kind: FileKind.DIRECTORY, mode: 0o755 }))).toBe('none');
+    expect(
+      differenceOf(directory(0o755), entry('d', { kind: FileKind.DIRECTORY, mode: 0o755 })),
+    ).toBe('none');
   });
 
   it('with the same bytes differ by mode, owner or time', () => {

@@ -49,7 +49,9 @@ describe('the database', () => {
     for (const table of ['template', 'snapshot', 'memory', 'layer', 'setting']) {
       test.db.exec(`DROP TABLE ${table}`);
     }
-    test.db.exec('DROP TABLE machine_run; DROP TABLE workspace; DROP TABLE image; DROP TABLE image_file; DROP TABLE journal');
+    test.db.exec(
+      'DROP TABLE machine_run; DROP TABLE workspace; DROP TABLE image; DROP TABLE image_file; DROP TABLE journal',
+    );
     test.db.exec(migrations[0] ?? '');
     test.db.exec('PRAGMA user_version = 1');
     for (const id of ['a', 'b']) {

@@ -4,7 +4,11 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach } from 'vitest';
 import { openDatabase, type Database } from '../../../helper-daemon/store/database.ts';
-import type { LayerRecord, MemoryRecord, SnapshotRecord } from '../../../helper-daemon/store/treeStore.ts';
+import type {
+  LayerRecord,
+  MemoryRecord,
+  SnapshotRecord,
+} from '../../../helper-daemon/store/treeStore.ts';
 import type { WorkspaceRecord } from '../../../helper-daemon/store/workspaceStore.ts';
 
 export interface TemporaryDatabase {

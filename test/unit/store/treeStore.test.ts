@@ -3,7 +3,13 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { templateStore } from '../../../helper-daemon/store/templateStore.ts';
 import { treeStore, type TreeStore } from '../../../helper-daemon/store/treeStore.ts';
 import { workspaceStore } from '../../../helper-daemon/store/workspaceStore.ts';
-import { layerRow, memoryRow, snapshotRow, temporaryDatabase, workspaceRow } from './temporaryDatabase.ts';
+import {
+  layerRow,
+  memoryRow,
+  snapshotRow,
+  temporaryDatabase,
+  workspaceRow,
+} from './temporaryDatabase.ts';
 
 const test = temporaryDatabase();
 let tree: TreeStore;
@@ -24,7 +30,11 @@ describe('treeStore', () => {
     tree.insertSnapshot(snapshot);
     test.reopen();
     const again = treeStore(test.db);
-    expect([again.layer('l'), again.memory('m'), again.snapshot('s')]).toEqual([layer, memory, snapshot]);
+    expect([again.layer('l'), again.memory('m'), again.snapshot('s')]).toEqual([
+      layer,
+      memory,
+      snapshot,
+    ]);
     expect(again.snapshotNamed('1', 'snap-s')).toEqual(snapshot);
   });
 
@@ -69,7 +79,15 @@ describe('treeStore', () => {
 
   it('knows which layers nobody needs, and which only one above needs', () => {
     // image ← a ← b ← c ← head; a ← d (named); e: alone; f: of a template; g ← two heads
-    for (const [id, parent] of [['a', null], ['b', 'a'], ['c', 'b'], ['d', 'a'], ['e', null], ['f', null], ['g', null]] as const) {
+    for (const [id, parent] of [
+      ['a', null],
+      ['b', 'a'],
+      ['c', 'b'],
+      ['d', 'a'],
+      ['e', null],
+      ['f', null],
+      ['g', null],
+    ] as const) {
       tree.insertLayer(layerRow(id, parent));
     }
     const workspaces = workspaceStore(test.db);
@@ -117,7 +135,9 @@ describe('treeStore', () => {
         const layer = `l${workspaceId}`;
         tree.insertLayer(layerRow(layer));
         const idOf = (index: number): string => `${workspaceId}-${String(index)}`;
-        const parentOf = parents.map((pick, index) => (index === 0 ? null : pick % (index + 1) === index ? null : pick % (index + 1)));
+        const parentOf = parents.map((pick, index) =>
+          index === 0 ? null : pick % (index + 1) === index ? null : pick % (index + 1),
+        );
         parentOf.forEach((parent, index) => {
           const parentId = parent === null ? null : idOf(parent);
           tree.insertSnapshot(snapshotRow(idOf(index), layer, { workspaceId, parentId }));
@@ -130,7 +150,9 @@ describe('treeStore', () => {
           while (above !== null && gone.has(above)) above = parentOf[above] ?? null;
           return [[idOf(index), above === null ? null : idOf(above)]];
         });
-        expect(tree.snapshotsOf(workspaceId).map(({ id, parentId }) => [id, parentId])).toEqual(expected);
+        expect(tree.snapshotsOf(workspaceId).map(({ id, parentId }) => [id, parentId])).toEqual(
+          expected,
+        );
       }),
       { numRuns: 100 },
     );

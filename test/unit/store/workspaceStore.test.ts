@@ -1,5 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { workspaceStore, type WorkspaceStore } from '../../../helper-daemon/store/workspaceStore.ts';
+import {
+  workspaceStore,
+  type WorkspaceStore,
+} from '../../../helper-daemon/store/workspaceStore.ts';
 import { temporaryDatabase, workspaceRow } from './temporaryDatabase.ts';
 
 const test = temporaryDatabase();

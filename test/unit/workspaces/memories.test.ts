@@ -29,7 +29,7 @@ function image(id: string): MemoryImage {
       writeFileSync(file, id);
       return Promise.resolve({ sha256: '00', bytes: 1 });
     },
-  } as unknown as MemoryImage;
+  };
 }
 
 beforeEach(() => {

@@ -252,8 +252,7 @@ os.rename("/run/drawn.new", "/run/drawn")
     await sh(client, source, 'until [ -e /run/ready ]; do sleep 0.1; done');
     const { workers } = await fork({ count: 20, name_prefix: 'one' });
     expect(workers).toHaveLength(20);
-    const look =
-      'echo > /run/go; until [ -e /run/drawn ]; do sleep 0.1; done; cat /run/drawn';
+    const look = 'echo > /run/go; until [ -e /run/drawn ]; do sleep 0.1; done; cat /run/drawn';
     const seen: string[][] = [];
     for (const { name } of workers) seen.push((await sh(client, name, look)).split('\n'));
     const facts = seen[0]?.length ?? 0;
@@ -296,7 +295,9 @@ for number in itertools.count():
       workspace_id: source,
       command: 'exec python3 /workspace/diary.py',
     });
-    await expect.poll(() => sh(client, source, 'wc -l < /run/diary || true'), patience).toMatch(/\d{2}/);
+    await expect
+      .poll(() => sh(client, source, 'wc -l < /run/diary || true'), patience)
+      .toMatch(/\d{2}/);
     const parent = await client.call('workspace_info', { workspace_id: source });
     const { workers } = await fork({ count: 2, name_prefix: 'busy' });
     const inherited: string[] = [];

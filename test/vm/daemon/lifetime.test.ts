@@ -133,7 +133,11 @@ describe('a lifetime', () => {
   it('ends with the machine and everything of it', async () => {
     const made = await create('mortal', { ttl_secs: 3600 });
     expect(new Date(made.expires_at ?? 0).getTime()).toBeGreaterThan(Date.now() + 3_000_000);
-    await client.call('snapshot_create', { workspace_id: 'mortal', name: 's', include_memory: true });
+    await client.call('snapshot_create', {
+      workspace_id: 'mortal',
+      name: 's',
+      include_memory: true,
+    });
     await client.call('workspace_configure', { workspace_id: 'mortal', ttl_secs: 1 });
     await expect
       .poll(async () => (await client.call('workspace_list', {})).length, patience)
@@ -141,7 +145,10 @@ describe('a lifetime', () => {
     await expect.poll(() => daemon.machines(), patience).toEqual([]);
     await expectSound(daemon, client);
     const kept = await create('kept', { ttl_secs: 3600 });
-    const { expires_at } = await client.call('workspace_configure', { workspace_id: kept.workspace_id, ttl_secs: 0 });
+    const { expires_at } = await client.call('workspace_configure', {
+      workspace_id: kept.workspace_id,
+      ttl_secs: 0,
+    });
     expect(expires_at).toBeNull();
   });
 

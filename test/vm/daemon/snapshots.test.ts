@@ -224,7 +224,11 @@ describe('a tree of snapshots', () => {
       description: 'another way',
     });
     expect(renamed).toMatchObject({ name: 'branch', description: 'another way' });
-    const again = await client.call('snapshot_rename', { workspace_id: machine, name: 'branch', new_name: 'branch' });
+    const again = await client.call('snapshot_rename', {
+      workspace_id: machine,
+      name: 'branch',
+      new_name: 'branch',
+    });
     expect(again.description).toBe('another way');
     const rename = (name: string, new_name: string) =>
       refusal(client.call('snapshot_rename', { workspace_id: machine, name, new_name }));
@@ -248,7 +252,8 @@ describe('a tree of snapshots', () => {
     expect(info).toMatchObject({ snapshot: null, snapshots: 1 });
     expect((await refusal(remove('one'))).code).toBe('not_found');
     // What nobody names any more is folded: into layers at once, into the disk when it is not in use.
-    const layers = async (): Promise<number> => (await client.call('storage_status', {})).layers.count;
+    const layers = async (): Promise<number> =>
+      (await client.call('storage_status', {})).layers.count;
     await client.call('storage_gc', {});
     expect(await layers()).toBe(3);
     expect(await markOf(machine)).toBe('unsaved');
@@ -279,12 +284,21 @@ describe('a snapshot with memory', () => {
   it('continues a program where it was, under new job ids, and lets the machine boot as well', async () => {
     const job = await startCounting(client, machine);
     await expect.poll(() => counted(client, machine)).toBeGreaterThan(1);
-    await client.call('snapshot_create', { workspace_id: machine, name: 'm', include_memory: true });
+    await client.call('snapshot_create', {
+      workspace_id: machine,
+      name: 'm',
+      include_memory: true,
+    });
     const then = await counted(client, machine);
     const before = await client.call('workspace_info', { workspace_id: machine });
-    const given = await client.call('process_start', { workspace_id: machine, command: 'sleep 99' });
+    const given = await client.call('process_start', {
+      workspace_id: machine,
+      command: 'sleep 99',
+    });
     await mark(machine, 'now');
-    await expect.poll(() => counted(client, machine), { timeout: 20_000 }).toBeGreaterThan(then + 20);
+    await expect
+      .poll(() => counted(client, machine), { timeout: 20_000 })
+      .toBeGreaterThan(then + 20);
     const later = await counted(client, machine);
 
     const restored = await client.call('snapshot_restore', { workspace_id: machine, name: 'm' });
@@ -302,15 +316,25 @@ describe('a snapshot with memory', () => {
     const fresh = await client.call('process_start', { workspace_id: machine, command: 'true' });
     expect(fresh.job_id).toBeGreaterThan(given.job_id);
 
-    const booted = await client.call('snapshot_restore', { workspace_id: machine, name: 'm', boot: true });
+    const booted = await client.call('snapshot_restore', {
+      workspace_id: machine,
+      name: 'm',
+      boot: true,
+    });
     expect(booted.resumed).toBe(false);
     const anew = await client.call('workspace_info', { workspace_id: machine });
     expect(anew.guest?.boot_id).not.toBe(before.guest?.boot_id);
-    expect(await sh(client, machine, 'cat /workspace/mark; ls /run/count 2>/dev/null || echo none')).toBe('then\nnone');
+    expect(
+      await sh(client, machine, 'cat /workspace/mark; ls /run/count 2>/dev/null || echo none'),
+    ).toBe('then\nnone');
   });
 
   it('restored with its machine left stopped is the disk alone', async () => {
-    const stopped = await client.call('snapshot_restore', { workspace_id: machine, name: 'm', leave_stopped: true });
+    const stopped = await client.call('snapshot_restore', {
+      workspace_id: machine,
+      name: 'm',
+      leave_stopped: true,
+    });
     expect(stopped).toMatchObject({ state: 'stopped', resumed: false, snapshot: 'm' });
     expect(daemon.machines()).toEqual([]);
     await expectSound(daemon, client);
@@ -321,8 +345,12 @@ describe('differences', () => {
   const machine = 'diff';
   const shown = (changes: readonly PathChange[]): string[] =>
     changes.map(({ change, kind, path }) => `${change} ${kind} ${path}`);
-  const diff = async (more: { to?: string; path?: string; metadata?: boolean; max_results?: number }) =>
-    await client.call('snapshot_diff', { workspace_id: machine, from: 'first', ...more });
+  const diff = async (more: {
+    to?: string;
+    path?: string;
+    metadata?: boolean;
+    max_results?: number;
+  }) => await client.call('snapshot_diff', { workspace_id: machine, from: 'first', ...more });
 
   beforeAll(async () => {
     await create(machine);
@@ -410,10 +438,20 @@ describe('differences', () => {
   });
 
   it('can be looked into: directories and files are as they were then', async () => {
-    const entries = await client.call('snapshot_file_list', { workspace_id: machine, name: 'first', path: '/data' });
-    expect(entries.map(({ name }) => name).sort()).toEqual(
-      ['gone', 'link', 'mode', 'rewritten', 'same', 'sub', 'turned'],
-    );
+    const entries = await client.call('snapshot_file_list', {
+      workspace_id: machine,
+      name: 'first',
+      path: '/data',
+    });
+    expect(entries.map(({ name }) => name).sort()).toEqual([
+      'gone',
+      'link',
+      'mode',
+      'rewritten',
+      'same',
+      'sub',
+      'turned',
+    ]);
     const read = async (name: string): Promise<string> => {
       const { ticket } = await client.call('snapshot_file_download', {
         workspace_id: machine,
@@ -421,12 +459,18 @@ describe('differences', () => {
         path: '/data/rewritten',
       });
       const chunks: Uint8Array[] = [];
-      for await (const chunk of downloadedBytes(await client.openStream(ticket))) chunks.push(chunk);
+      for await (const chunk of downloadedBytes(await client.openStream(ticket))) {
+        chunks.push(chunk);
+      }
       return Buffer.concat(chunks).toString();
     };
     expect(await read('first')).toBe('1234\n');
     expect(await read('second')).toBe('4321\n');
-    const missing = client.call('snapshot_file_download', { workspace_id: machine, name: 'first', path: '/data/new' });
+    const missing = client.call('snapshot_file_download', {
+      workspace_id: machine,
+      name: 'first',
+      path: '/data/new',
+    });
     expect((await refusal(missing)).code).toBe('file_not_found');
   });
 });

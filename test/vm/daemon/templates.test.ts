@@ -76,7 +76,8 @@ describe('a template', () => {
   it('makes machines that are nobody but themselves', async () => {
     const names = ['a', 'b'];
     for (const name of names) await client.call('workspace_create', { name, ...small });
-    const look = 'uname -n; cat /etc/machine-id /proc/sys/kernel/random/uuid /sys/class/net/eth0/address';
+    const look =
+      'uname -n; cat /etc/machine-id /proc/sys/kernel/random/uuid /sys/class/net/eth0/address';
     const [a, b] = await Promise.all(
       names.map(async (name) => (await sh(client, name, look)).split('\n')),
     );

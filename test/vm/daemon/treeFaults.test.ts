@@ -17,7 +17,11 @@ beforeAll(async () => {
   await client.call('workspace_create', { name: machine, memory_mb: 256, vcpus: 1 });
   await mark('base');
   await client.call('snapshot_create', { workspace_id: machine, name: 'base' });
-  await client.call('snapshot_create', { workspace_id: machine, name: 'live', include_memory: true });
+  await client.call('snapshot_create', {
+    workspace_id: machine,
+    name: 'live',
+    include_memory: true,
+  });
   await mark('work');
 });
 afterAll(async () => {
@@ -47,7 +51,8 @@ const draw = (): Promise<string[]> => drawTree(client, machine);
 const inJournal = (kind: string): boolean =>
   rows(daemon.paths, 'SELECT 1 FROM journal WHERE kind = ?', kind).length > 0;
 const stateIs = (state: string): boolean =>
-  rows(daemon.paths, 'SELECT 1 FROM workspace WHERE name = ? AND state = ?', machine, state).length > 0;
+  rows(daemon.paths, 'SELECT 1 FROM workspace WHERE name = ? AND state = ?', machine, state)
+    .length > 0;
 const count = (directory: string, ending = ''): number => {
   const place = path.join(daemon.paths.state, directory);
   return existsSync(place) ? readdirSync(place).filter((name) => name.endsWith(ending)).length : 0;
@@ -66,10 +71,12 @@ const onceInJournal =
   () =>
   () =>
     inJournal(kind);
-const moreFiles = (directory: string, ending?: string): Moment => () => {
-  const before = count(directory, ending);
-  return () => count(directory, ending) > before;
-};
+const moreFiles =
+  (directory: string, ending?: string): Moment =>
+  () => {
+    const before = count(directory, ending);
+    return () => count(directory, ending) > before;
+  };
 const onceState =
   (state: string): Moment =>
   () =>
@@ -127,7 +134,11 @@ describe('a daemon killed with -9', () => {
     ['when memory is written', moreFiles('memory', '.memory')],
   ];
 
-  async function expectSnapshotOrNone(name: string, answered: boolean, before: string[]): Promise<void> {
+  async function expectSnapshotOrNone(
+    name: string,
+    answered: boolean,
+    before: string[],
+  ): Promise<void> {
     const now = await draw();
     if (answered || now.length > before.length) {
       expect(now.map((line) => line.replace(/[<*].*/, ''))).toContain(name);
@@ -140,22 +151,32 @@ describe('a daemon killed with -9', () => {
     await expectSound(daemon, client);
   }
 
-  it.each(freezing)('in a snapshot of the disk, %s, leaves all of it or nothing', async (_at, moment) => {
-    const before = await draw();
-    const act = () => client.call('snapshot_create', { workspace_id: machine, name: 'new' });
-    const answered = await interrupted(act, moment, killDaemon);
-    await restart();
-    await expectSnapshotOrNone('new', answered, before);
-  });
+  it.each(freezing)(
+    'in a snapshot of the disk, %s, leaves all of it or nothing',
+    async (_at, moment) => {
+      const before = await draw();
+      const act = () => client.call('snapshot_create', { workspace_id: machine, name: 'new' });
+      const answered = await interrupted(act, moment, killDaemon);
+      await restart();
+      await expectSnapshotOrNone('new', answered, before);
+    },
+  );
 
-  it.each(takingMemory)('in a snapshot with memory, %s, leaves all of it or nothing', async (_at, moment) => {
-    const before = await draw();
-    const act = () =>
-      client.call('snapshot_create', { workspace_id: machine, name: 'new', include_memory: true });
-    const answered = await interrupted(act, moment, killDaemon);
-    await restart();
-    await expectSnapshotOrNone('new', answered, before);
-  });
+  it.each(takingMemory)(
+    'in a snapshot with memory, %s, leaves all of it or nothing',
+    async (_at, moment) => {
+      const before = await draw();
+      const act = () =>
+        client.call('snapshot_create', {
+          workspace_id: machine,
+          name: 'new',
+          include_memory: true,
+        });
+      const answered = await interrupted(act, moment, killDaemon);
+      await restart();
+      await expectSnapshotOrNone('new', answered, before);
+    },
+  );
 
   it.each<[string, 'base' | 'live', Moment]>([
     ['when it has written it down', 'base', onceInJournal('restore')],
@@ -173,7 +194,9 @@ describe('a daemon killed with -9', () => {
     const now = await draw();
     const restored = now.includes(name === 'base' ? 'base*' : 'live<base*');
     if (answered) expect(restored).toBe(true);
-    expect(now.map((line) => line.replace('*', ''))).toEqual(before.map((line) => line.replace('*', '')));
+    expect(now.map((line) => line.replace('*', ''))).toEqual(
+      before.map((line) => line.replace('*', '')),
+    );
     // Both snapshots hold the same; what was written since is there only without the restore.
     const text = await settledMark();
     expect(restored ? ['base', 'work'] : ['work']).toContain(text);
@@ -214,22 +237,31 @@ describe('a daemon killed with -9', () => {
     await expectSound(daemon, client);
   });
 
-  it.each([0, 1, 2, 4])('in a delete, after %i ms, deletes all of it or nothing', async (milliseconds) => {
-    for (const name of ['x', 'y']) {
-      await client.call('snapshot_create', { workspace_id: machine, name, include_memory: name === 'x' });
-    }
-    const act = () => client.call('snapshot_delete', { workspace_id: machine, name: 'x' });
-    const answered = await interrupted(act, after(milliseconds), killDaemon);
-    await restart();
-    const now = await draw();
-    if (answered) expect(now).not.toContain('x<live');
-    expect(now.slice(-1)[0]).toBe(now.includes('x<live') ? 'y<x*' : 'y<live*');
-    expect(await settledMark()).toBe('work');
-    await expectSound(daemon, client);
-    for (const name of ['x', 'y']) {
-      await client.call('snapshot_delete', { workspace_id: machine, name }).catch(() => undefined);
-    }
-  });
+  it.each([0, 1, 2, 4])(
+    'in a delete, after %i ms, deletes all of it or nothing',
+    async (milliseconds) => {
+      for (const name of ['x', 'y']) {
+        await client.call('snapshot_create', {
+          workspace_id: machine,
+          name,
+          include_memory: name === 'x',
+        });
+      }
+      const act = () => client.call('snapshot_delete', { workspace_id: machine, name: 'x' });
+      const answered = await interrupted(act, after(milliseconds), killDaemon);
+      await restart();
+      const now = await draw();
+      if (answered) expect(now).not.toContain('x<live');
+      expect(now.slice(-1)[0]).toBe(now.includes('x<live') ? 'y<x*' : 'y<live*');
+      expect(await settledMark()).toBe('work');
+      await expectSound(daemon, client);
+      for (const name of ['x', 'y']) {
+        await client
+          .call('snapshot_delete', { workspace_id: machine, name })
+          .catch(() => undefined);
+      }
+    },
+  );
 
   it.each<[string, Moment]>([
     ['when it has written it down', onceInJournal('suspend')],
@@ -268,33 +300,46 @@ describe('a monitor killed with -9', () => {
   };
   afterEach(async () => {
     // The daemon needs a moment to see that the machine has gone.
-    await expect
-      .poll(() => settledMark().catch(() => undefined), { timeout: 30_000 })
-      .toBe('work');
+    await expect.poll(() => settledMark().catch(() => undefined), { timeout: 30_000 }).toBe('work');
     await expectSound(daemon, client);
   });
 
-  it.each([20, 60, 120])('in a snapshot with memory, after %i ms, leaves all of it or nothing', async (milliseconds) => {
-    const before = await draw();
-    const act = () =>
-      client.call('snapshot_create', { workspace_id: machine, name: 'new', include_memory: true });
-    await interrupted(act, after(milliseconds), killMonitor);
-    await client.call('snapshot_delete', { workspace_id: machine, name: 'new' }).catch(() => undefined);
-    expect(await draw()).toEqual(before);
-  });
+  it.each([20, 60, 120])(
+    'in a snapshot with memory, after %i ms, leaves all of it or nothing',
+    async (milliseconds) => {
+      const before = await draw();
+      const act = () =>
+        client.call('snapshot_create', {
+          workspace_id: machine,
+          name: 'new',
+          include_memory: true,
+        });
+      await interrupted(act, after(milliseconds), killMonitor);
+      await client
+        .call('snapshot_delete', { workspace_id: machine, name: 'new' })
+        .catch(() => undefined);
+      expect(await draw()).toEqual(before);
+    },
+  );
 
-  it.each([20, 60])('in a fork, after %i ms, fails what has died and nothing else', async (milliseconds) => {
-    const before = await draw();
-    const act = () => client.call('workspace_fork', { workspace_id: machine, new_name: 'copy' });
-    await interrupted(act, after(milliseconds), killMonitor);
-    await client.call('workspace_destroy', { workspace_id: 'copy' }).catch(() => undefined);
-    expect(await draw()).toEqual(before);
-  });
+  it.each([20, 60])(
+    'in a fork, after %i ms, fails what has died and nothing else',
+    async (milliseconds) => {
+      const before = await draw();
+      const act = () => client.call('workspace_fork', { workspace_id: machine, new_name: 'copy' });
+      await interrupted(act, after(milliseconds), killMonitor);
+      await client.call('workspace_destroy', { workspace_id: 'copy' }).catch(() => undefined);
+      expect(await draw()).toEqual(before);
+    },
+  );
 
-  it.each([10, 100])('in a suspend, after %i ms, leaves a stopped or suspended machine', async (milliseconds) => {
-    const act = () => client.call('workspace_suspend', { workspace_id: machine });
-    await interrupted(act, after(milliseconds), killMonitor);
-  });
+  it.each([10, 100])(
+    'in a suspend, after %i ms, leaves a stopped or suspended machine',
+    async (milliseconds) => {
+      const act = () => client.call('workspace_suspend', { workspace_id: machine });
+      await interrupted(act, after(milliseconds), killMonitor);
+    },
+  );
 
   it('in a resume leaves a machine that boots from its disk', async () => {
     await client.call('workspace_suspend', { workspace_id: machine });
@@ -315,7 +360,9 @@ describe('what was altered behind the back of the daemon', () => {
   const restore = (more: { boot?: boolean } = {}) =>
     client.call('snapshot_restore', { workspace_id: machine, name: 'live', ...more });
   const memoryOfLive = (): string =>
-    String(rows(daemon.paths, "SELECT memory_id FROM snapshot WHERE name = 'live'")[0]?.['memory_id']);
+    String(
+      rows(daemon.paths, "SELECT memory_id FROM snapshot WHERE name = 'live'")[0]?.['memory_id'],
+    );
 
   it.each<[string, string, (file: string) => void, (file: string) => void]>([
     ['memory', 'memory_corrupt', flipByte, flipByte],
@@ -378,11 +425,16 @@ describe('what was altered behind the back of the daemon', () => {
     );
     const file = path.join(daemon.paths.state, String(row?.['locator']));
     harm(file);
-    expect(await refusal(restore({ boot: true }))).toMatchObject({ code, next: expect.any(String) });
+    expect(await refusal(restore({ boot: true }))).toMatchObject({
+      code,
+      next: expect.any(String),
+    });
     const fork = client.call('workspace_fork', { workspace_id: machine, snapshot_name: 'base' });
     expect((await refusal(fork)).code).toBe(code);
     const { problems } = await client.call('storage_verify', {});
-    expect(problems.map(({ subject }) => subject)).toContainEqual(expect.stringContaining('w@base'));
+    expect(problems.map(({ subject }) => subject)).toContainEqual(
+      expect.stringContaining('w@base'),
+    );
     // It runs on what it has open.
     expect(await sh(client, machine, 'cat /workspace/mark')).toBe('work');
     heal(file);

@@ -36,7 +36,9 @@ describe.skipIf(!isRoot)('a disk that is full', () => {
   afterEach(async () => {
     await mount.drain();
     for (const n of [1, 2, 3]) rmSync(`${filler()}${String(n)}`, { force: true });
-    expect(await sh(client, machine, 'cat /workspace/mark; echo on > /workspace/on; sync')).toBe('work');
+    expect(await sh(client, machine, 'cat /workspace/mark; echo on > /workspace/on; sync')).toBe(
+      'work',
+    );
     expect(await drawTree(client, machine)).toEqual(tree);
     await expectSound(daemon, client);
   });
@@ -65,10 +67,13 @@ describe.skipIf(!isRoot)('a disk that is full', () => {
     ['a suspend', () => client.call('workspace_suspend', { workspace_id: machine })],
   ];
 
-  it.each(operations)('refuses %s as no_space and leaves the machine as it was', async (_what, act) => {
-    await mount.fill();
-    expect(await refusal(act())).toMatchObject({ code: 'no_space', next: expect.any(String) });
-  });
+  it.each(operations)(
+    'refuses %s as no_space and leaves the machine as it was',
+    async (_what, act) => {
+      await mount.fill();
+      expect(await refusal(act())).toMatchObject({ code: 'no_space', next: expect.any(String) });
+    },
+  );
 
   /** Takes the room at once, as a neighbour on the same disk may. */
   function takeRoom(): void {
@@ -109,7 +114,11 @@ describe.skipIf(!isRoot)('a disk that is full', () => {
   });
 
   it('does not keep anybody from deleting a snapshot', async () => {
-    await client.call('snapshot_create', { workspace_id: machine, name: 'x', include_memory: true });
+    await client.call('snapshot_create', {
+      workspace_id: machine,
+      name: 'x',
+      include_memory: true,
+    });
     await mount.fill();
     await client.call('snapshot_delete', { workspace_id: machine, name: 'x' });
   });

@@ -44,7 +44,11 @@ afterAll(async () => {
 const places = [0, 4096, 126_976, 131_072, 200_704, 262_144].map((at) => 5 * 1024 ** 3 + at);
 const placeBytes = 4096;
 
-async function io(file: string, options: readonly string[], commands: readonly string[]): Promise<string> {
+async function io(
+  file: string,
+  options: readonly string[],
+  commands: readonly string[],
+): Promise<string> {
   const args = [...options, '-f', 'qcow2', ...commands.flatMap((command) => ['-c', command]), file];
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -60,7 +64,8 @@ async function io(file: string, options: readonly string[], commands: readonly s
 function fileOf(sql: string, ...values: string[]): string {
   return path.join(daemon.paths.state, String(rows(daemon.paths, sql, ...values)[0]?.['file']));
 }
-const headOf = (name: Name): string => fileOf('SELECT head AS file FROM workspace WHERE name = ?', name);
+const headOf = (name: Name): string =>
+  fileOf('SELECT head AS file FROM workspace WHERE name = ?', name);
 const layerOf = (name: Name, snapshot: string): string =>
   fileOf(
     `SELECT locator AS file FROM layer, snapshot, workspace WHERE layer.id = snapshot.layer_id
@@ -97,10 +102,22 @@ interface Step {
 
 const step: fc.Arbitrary<Step> = fc.record({
   on: fc.constantFrom(...names),
-  kind: fc.constantFrom<Kind>('write', 'write', 'snapshot', 'snapshot', 'restore', 'keep', 'delete', 'rename'),
+  kind: fc.constantFrom<Kind>(
+    'write',
+    'write',
+    'snapshot',
+    'snapshot',
+    'restore',
+    'keep',
+    'delete',
+    'rename',
+  ),
   pick: fc.nat(1000),
   value: fc.integer({ min: 1, max: 255 }),
-  kill: fc.oneof({ weight: 24, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: fc.double({ min: 0, max: 12, noNaN: true }) }),
+  kill: fc.oneof(
+    { weight: 24, arbitrary: fc.constant(undefined) },
+    { weight: 1, arbitrary: fc.double({ min: 0, max: 12, noNaN: true }) },
+  ),
   tidy: fc.nat(19).map((n) => n === 0),
 });
 
@@ -112,9 +129,11 @@ function changeFor(tree: TreeModel, { on, kind, pick, value }: Step): Change {
     const place = pick % places.length;
     return {
       act: () =>
-        io(headOf(on), [], [
-          `write -P ${String(value)} ${String(places[place])} ${String(placeBytes)}`,
-        ]),
+        io(
+          headOf(on),
+          [],
+          [`write -P ${String(value)} ${String(places[place])} ${String(placeBytes)}`],
+        ),
       outcomes: [written(tree, place, value)],
     };
   }
@@ -182,9 +201,13 @@ async function take(tree: TreeModel, wanted: Step): Promise<TreeModel> {
   const now = await drawTree(client, wanted.on);
   const head = headOf(wanted.on);
   for (const outcome of told ? [whole] : outcomes) {
-    if (String(drawn(outcome)) === String(now) && (await holds(head, outcome.content))) return outcome;
+    if (String(drawn(outcome)) === String(now) && (await holds(head, outcome.content))) {
+      return outcome;
+    }
   }
-  throw new Error(`${now.join(' ')} is none of ${outcomes.map((tree) => drawn(tree).join(' ')).join(' | ')}`);
+  throw new Error(
+    `${now.join(' ')} is none of ${outcomes.map((tree) => drawn(tree).join(' ')).join(' | ')}`,
+  );
 }
 
 async function expectContents(name: Name, tree: TreeModel): Promise<void> {

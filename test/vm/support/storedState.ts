@@ -1,5 +1,14 @@
 /** What a test daemon has stored, looked at and changed from outside. */
-import { chmodSync, closeSync, existsSync, openSync, readdirSync, readSync, statSync, writeSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { expect, vi } from 'vitest';
@@ -60,7 +69,9 @@ function names(directory: string): string[] {
  */
 export function expectNothingLost({ paths, machines }: TestDaemon): void {
   const column = (sql: string): string[] =>
-    rows(paths, sql).map((row) => String(Object.values(row)[0])).sort();
+    rows(paths, sql)
+      .map((row) => String(Object.values(row)[0]))
+      .sort();
   expect({
     journal: column('SELECT kind FROM journal'),
     disks: names(path.join(paths.state, 'disks')).map((name) => `disks/${name}`),
@@ -74,7 +85,9 @@ export function expectNothingLost({ paths, machines }: TestDaemon): void {
     memories: column("SELECT id || '.memory' FROM memory"),
     workspaces: column('SELECT id FROM workspace'),
     runs: column('SELECT run_id FROM machine_run'),
-    processes: rows(paths, 'SELECT pid FROM machine_run').map(({ pid }) => Number(pid)).sort(),
+    processes: rows(paths, 'SELECT pid FROM machine_run')
+      .map(({ pid }) => Number(pid))
+      .sort(),
   });
 }
 

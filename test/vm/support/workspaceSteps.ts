@@ -36,7 +36,8 @@ export async function drawTree(client: CoppiceClient, machine: string): Promise<
 export async function startCounting(client: CoppiceClient, machine: string): Promise<number> {
   const { job_id } = await client.call('process_start', {
     workspace_id: machine,
-    command: 'i=0; while :; do i=$((i+1)); echo $i > /run/count.new; mv /run/count.new /run/count; sleep 0.05; done',
+    command:
+      'i=0; while :; do i=$((i+1)); echo $i > /run/count.new; mv /run/count.new /run/count; sleep 0.05; done',
   });
   await sh(client, machine, 'until [ -e /run/count ]; do sleep 0.05; done');
   return job_id;
