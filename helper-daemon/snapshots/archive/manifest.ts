@@ -74,8 +74,6 @@ const manifestSchema = z.strictObject({
 
 export type ArchiveManifest = z.infer<typeof manifestSchema>;
 export type ArchivedLayer = z.infer<typeof layer>;
-export type ArchivedSnapshot = z.infer<typeof snapshot>;
-export type ArchivedMemory = z.infer<typeof memory>;
 
 const anyVersion = z.looseObject({ format: z.literal('coppice-archive'), version: z.int() });
 

@@ -92,7 +92,7 @@ export async function pack({ manifest, contents }: Sample): Promise<Buffer> {
   return await gather(archiveBytes(manifest, read));
 }
 
-export async function gather(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
+async function gather(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
   const all: Uint8Array[] = [];
   for await (const chunk of chunks) all.push(Buffer.from(chunk));
   return Buffer.concat(all);
