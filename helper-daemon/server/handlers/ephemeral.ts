@@ -1,4 +1,5 @@
 /** Workspaces that are leased to the connection that made them. */
+import { asCoppiceError } from '../../../protocol/errors.ts';
 import { destroyWorkspace } from '../../workspaces/destroy.ts';
 import type { WorkspaceServices } from '../../workspaces/services.ts';
 import type { SessionHandle } from '../handlerTypes.ts';
@@ -7,7 +8,9 @@ import type { SessionHandle } from '../handlerTypes.ts';
 export function destroyWith(services: WorkspaceServices, session: SessionHandle, id: string): void {
   session.onClose(() => {
     destroyWorkspace(services, id).catch((error: unknown) => {
-      services.log.info({ workspace: id, err: error }, 'ephemeral machine not removed');
+      // Whoever made it may have destroyed it too.
+      if (asCoppiceError(error).code === 'not_found') return;
+      services.log.warn({ workspace: id, err: error }, 'ephemeral machine not removed');
     });
   });
 }

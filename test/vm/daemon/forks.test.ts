@@ -333,10 +333,10 @@ for number in itertools.count():
   });
 
   it('that cannot be told who they are do not live', async () => {
-    // Nobody, not even the agent, can write this file.
+    // Nobody, not even the agent, can write this file once it is on the disk and immutable.
     const flags = (value: number): string =>
       `python3 -c 'import fcntl, os, struct; f = os.open("/etc/machine-id", os.O_RDONLY); fcntl.ioctl(f, 0x40086602, struct.pack("l", ${String(value)}))'`;
-    await sh(client, source, flags(0x10));
+    await sh(client, source, `umount /etc/machine-id; ${flags(0x10)}`);
     const before = daemon.machines();
     const tree = await drawTree(client, source);
     const made = await fork({ count: 2, name_prefix: 'nobody' });

@@ -14,6 +14,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connectClient, type CoppiceClient } from '../../../helper-daemon/client/client.ts';
+import { CoppiceError } from '../../../protocol/errors.ts';
 import { hostPaths, type DaemonMode, type HostPaths } from '../../../helper-daemon/system/paths.ts';
 
 export const daemonProgram = path.resolve(import.meta.dirname, '../../../dist/coppiced.mjs');
@@ -119,7 +120,10 @@ export async function startTestDaemon(
     if (child === undefined || child.exitCode !== null) await start();
     const client = await connect();
     for (const { workspace_id } of await client.call('workspace_list', {})) {
-      await client.call('workspace_destroy', { workspace_id });
+      // An ephemeral one may go by itself meanwhile.
+      await client.call('workspace_destroy', { workspace_id }).catch((error: unknown) => {
+        if (!(error instanceof CoppiceError) || error.code !== 'not_found') throw error;
+      });
     }
     client.close();
   }
