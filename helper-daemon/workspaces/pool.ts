@@ -48,16 +48,12 @@ export function pool(services: WorkspaceServices, templates: Templates): Pool {
 
   services.memories.setBudget(budgetMb() * megabyte);
 
-  /** What is wanted may change while it works. */
   async function fillOnce(): Promise<void> {
-    for (;;) {
-      const [extra] = members().slice(closed ? 0 : size());
-      if (extra !== undefined) {
-        await destroyWorkspace(services, extra.id, ['pool']);
-        continue;
-      }
-      const full = closed || !templates.enabled() || members().length >= size();
-      if (full || usedMb() + memberMb > budgetMb()) return;
+    for (const extra of members().slice(closed ? 0 : size())) {
+      await destroyWorkspace(services, extra.id, ['pool']);
+    }
+    while (!closed && templates.enabled() && members().length < size()) {
+      if (usedMb() + memberMb > budgetMb()) return;
       await addMember();
     }
   }
