@@ -154,7 +154,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const connections = (): number =>
     listeners.reduce((sum, listener) => sum + listener.connections(), 0);
   const handlers: Handlers = {
-    ...workspaceHandlers(services, { templates, pool }),
+    ...workspaceHandlers(services, { templates, pool, layerCare }),
     ...snapshotHandlers(services, { probes, layerCare }),
     ...archiveHandlers(services, layerCare),
     ...poolHandlers(services, { templates, pool }),

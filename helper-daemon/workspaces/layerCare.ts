@@ -168,20 +168,21 @@ async function recordMerge(
   services.tree.updateLayer(id, { parentId, stamp, bytes, sha256: null });
 }
 
-/** After a crash: the layer's own header tells whether its merge had happened. */
-export async function settleMerge(
+/** After a crash: the header of the layer or head tells whether it had been given its new place. */
+export async function settleFold(
   services: WorkspaceServices,
-  layerId: string,
+  subject: string,
   parentId: string | null,
 ): Promise<void> {
-  const layer = services.tree.layer(layerId);
-  if (layer === undefined) return;
-  const standsOn = await services.storages.named(layer.storage).chains?.standsOn(layer.locator);
+  const layer = services.tree.layer(subject);
+  const head = services.store.byId(subject);
+  const disk = layer ?? (head === undefined ? undefined : { ...head, locator: head.head });
+  if (disk === undefined) return;
+  const standsOn = await services.storages.named(disk.storage).chains?.standsOn(disk.locator);
   const wanted = parentId === null ? undefined : services.tree.layer(parentId)?.locator;
-  const onImage = typeof standsOn === 'object';
-  if (parentId === null ? onImage : standsOn === wanted) {
-    await recordMerge(services, layerId, parentId);
-  }
+  if (parentId === null ? typeof standsOn !== 'object' : standsOn !== wanted) return;
+  if (layer !== undefined) await recordMerge(services, subject, parentId);
+  else services.store.update(subject, { baseLayer: parentId });
 }
 
 /**
@@ -199,9 +200,15 @@ async function pull(
     const record = services.store.byId(workspaceId);
     if (record === undefined || record.baseLayer !== expectedBase) return false;
     if (services.runs.of(workspaceId) !== undefined) return false;
-    await chains.pull(record.head, await usableBase(services, record, below));
-    services.store.update(workspaceId, { baseLayer: below });
-    return true;
+    const base = await usableBase(services, record, below);
+    const entry = services.journal.begin('fold', workspaceId, { parent: below ?? '' });
+    try {
+      await chains.pull(record.head, base);
+      services.store.update(workspaceId, { baseLayer: below });
+      return true;
+    } finally {
+      services.journal.end(entry);
+    }
   });
 }
 

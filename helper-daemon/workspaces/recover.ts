@@ -15,7 +15,7 @@ import { introduce, watch } from './boot.ts';
 import { removeEverything } from './destroy.ts';
 import { runDirectory, runReference } from './directories.ts';
 import { settleFreeze } from './recoverFreeze.ts';
-import { settleMerge, collect } from './layerCare.ts';
+import { settleFold, collect } from './layerCare.ts';
 import { memoryDirectory } from './memories.ts';
 import type { WorkspaceServices } from './services.ts';
 import { changeState } from './view.ts';
@@ -47,7 +47,7 @@ export async function recover(services: WorkspaceServices): Promise<void> {
   );
   for (const entry of [...interrupted.values()].flat()) {
     if (entry.kind === 'fold') {
-      await settleMerge(services, entry.subject, entry.detail['parent'] || null);
+      await settleFold(services, entry.subject, entry.detail['parent'] || null);
     }
     services.journal.end(entry.id);
   }
@@ -95,6 +95,8 @@ async function continueWorkspace(
   // A suspended workspace is its memory file: a machine beside it has not run yet, or not ended yet.
   const wanted = run !== undefined && !ending && record.state !== 'suspended';
   const machine = wanted ? await adoptPatiently(services, record, run) : undefined;
+  const fold = entries.find(({ kind }) => kind === 'fold');
+  if (fold !== undefined) await settleFold(services, record.id, fold.detail['parent'] || null);
   const freeze = entries.find(({ kind }) => kind === 'freeze');
   if (freeze !== undefined) await settleFreeze(services, record, freeze.detail, machine);
   if (machine !== undefined && run !== undefined) {

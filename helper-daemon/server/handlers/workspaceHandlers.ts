@@ -3,6 +3,7 @@ import { expiry } from '../../workspaces/bringUp.ts';
 import { createWorkspace } from '../../workspaces/create.ts';
 import { destroyWorkspace } from '../../workspaces/destroy.ts';
 import { describeWorkspace, workspaceLoad, workspaceLogs } from '../../workspaces/inspect.ts';
+import type { LayerCare } from '../../workspaces/layerCare.ts';
 import { pauseWorkspace, resumeWorkspace } from '../../workspaces/pause.ts';
 import type { Pool } from '../../workspaces/pool.ts';
 import { resolveWorkspace } from '../../workspaces/resolve.ts';
@@ -33,7 +34,7 @@ type WorkspaceHandlers = Pick<
 
 export function workspaceHandlers(
   services: WorkspaceServices,
-  ready: { readonly templates: Templates; readonly pool: Pool },
+  ready: { readonly templates: Templates; readonly pool: Pool; readonly layerCare: LayerCare },
 ): WorkspaceHandlers {
   return {
     async workspace_create(
@@ -52,6 +53,7 @@ export function workspaceHandlers(
     },
     async workspace_destroy({ workspace_id }) {
       const record = await destroyWorkspace(services, workspace_id);
+      ready.layerCare.soon();
       return { workspace_id: record.id, name: record.name };
     },
     async workspace_list({ state_filter }) {
@@ -71,6 +73,8 @@ export function workspaceHandlers(
     },
     async workspace_stop({ workspace_id, force }) {
       const record = await stopWorkspace(services, workspace_id, { force: force ?? false });
+      // What waited below a running machine can be folded now.
+      ready.layerCare.soon();
       return summarize(services, record);
     },
     async workspace_pause({ workspace_id }) {

@@ -22,19 +22,24 @@ export async function verifyStorage(
   const memories = tree.memories();
   const deep = input.deep === true;
 
+  // Work goes on meanwhile: what has changed or gone since it was listed is no problem.
   for (const workspace of workspaces) {
     progress(`Checking ${workspace.name}`);
     problems.push(...checkPositions(services, workspace));
-    problems.push(...(await checkHead(services, workspace)));
+    const found = await checkHead(services, workspace);
+    const now = store.byId(workspace.id);
+    const same = now?.head === workspace.head && now.baseLayer === workspace.baseLayer;
+    if (same) problems.push(...found);
   }
   for (const layer of layers) {
     progress(`Checking layer ${layer.id.slice(0, 8)}`);
-    problems.push(...(await checkLayer(services, layer, deep)));
+    const found = await checkLayer(services, layer, deep);
+    if (tree.layer(layer.id)?.stamp === layer.stamp) problems.push(...found);
   }
   for (const memory of memories) {
     progress(`Checking memory ${memory.id.slice(0, 8)}`);
     const digest = await digestFile(services.memories.file(memory.id)).catch(() => undefined);
-    if (digest?.sha256 === memory.sha256) continue;
+    if (digest?.sha256 === memory.sha256 || tree.memory(memory.id) === undefined) continue;
     problems.push({
       subject: `memory of ${memoryUsers(services, memory.id)}`,
       problem: digest === undefined ? 'its file is missing' : 'its file was changed',
