@@ -122,6 +122,8 @@ async function takeOver(
     channelKey: run.channelKey,
     generation: record.generation,
   });
+  // The daemon before may have died before it could write down which process it had started.
+  services.lightly(() => services.runs.setProcess(run.runId, machine.identity));
   watch(services, { workspaceId: record.id, runId: run.runId, machine, link });
   const paused = record.state === 'paused' && !entries.some(({ kind }) => kind === 'resume');
   if (record.state === 'starting') await introduceOrGiveUp(services, record, machine, link);

@@ -16,8 +16,8 @@ pub const HOSTNAME_FILE: &str = "/etc/hostname";
 pub const MACHINE_ID_FILE: &str = "/etc/machine-id";
 const HOSTS_FILE: &str = "/etc/hosts";
 
-/// Changing /etc/hosts is work for the disk; the first command of a new machine goes before it.
-const HOSTS_DELAY: Duration = Duration::from_secs(1);
+/// Changing /etc/hosts is work for the disk; the first command of a copy goes before it.
+const HOSTS_DELAY: Duration = Duration::from_millis(150);
 
 /// An RFC 1123 label.
 pub fn is_hostname(name: &str) -> bool {
