@@ -2,6 +2,7 @@
 import { bindingMismatch } from '../engine/memory/binding.ts';
 import type { WorkspaceRecord } from '../store/workspaceStore.ts';
 import { CoppiceError } from '../../protocol/errors.ts';
+import { guestVersions } from '../workspaces/guestVersions.ts';
 import { requireCompatible } from '../workspaces/memories.ts';
 import type { WorkspaceServices } from '../workspaces/services.ts';
 
@@ -27,7 +28,8 @@ export async function requireContinuable(
     transport: { kind: 'virtio-serial' },
     network: { mac: workspace.mac },
   });
-  requireCompatible(what, bindingMismatch(stored.binding, binding));
+  const is = { ...binding, ...guestVersions(await services.bootAssets()) };
+  requireCompatible(what, bindingMismatch(stored.binding, is));
   // Reads and checks every byte of the file, unless it is loaded already.
   await services.memories.use(memoryId, () => Promise.resolve());
 }

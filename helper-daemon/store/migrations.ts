@@ -139,6 +139,9 @@ export const migrations: readonly string[] = [
     value TEXT NOT NULL
   ) STRICT;
 
+  -- Kernel and agent that the guest runs, whatever this host boots by now.
+  ALTER TABLE machine_run ADD COLUMN guest TEXT NOT NULL DEFAULT '{}';
+
   -- What a mutation was about to make, so that it can be found again.
   ALTER TABLE journal ADD COLUMN detail TEXT NOT NULL DEFAULT '{}';
   `,

@@ -8,6 +8,8 @@ export interface MachineRunRecord {
   readonly channelKey: string;
   readonly transport: { kind: 'virtio-serial' } | { kind: 'vsock'; cid: number };
   readonly accelerator: 'kvm' | 'tcg';
+  /** Kernel and agent that the guest runs, by what a reader would call them. */
+  readonly guest: Readonly<Record<string, string>>;
   readonly startedAt: string;
   /** Unset until the process is known. */
   readonly process?: {
@@ -29,8 +31,8 @@ type Row = Record<string, unknown>;
 
 export function runStore(db: Database): RunStore {
   const insert = db.prepare(
-    `INSERT INTO machine_run (workspace_id, run_id, channel_key, transport, accelerator, started_at)
-     VALUES (?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO machine_run (workspace_id, run_id, channel_key, transport, accelerator, guest,
+       started_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
   );
   const setProcess = db.prepare(
     'UPDATE machine_run SET pid = ?, start_time = ?, executable = ? WHERE run_id = ?',
@@ -46,6 +48,7 @@ export function runStore(db: Database): RunStore {
         run.channelKey,
         JSON.stringify(run.transport),
         run.accelerator,
+        JSON.stringify(run.guest),
         run.startedAt,
       );
     },
@@ -70,6 +73,7 @@ function toRun(row: Row): MachineRunRecord {
     channelKey: String(row['channel_key']),
     transport: JSON.parse(String(row['transport'])) as MachineRunRecord['transport'],
     accelerator: row['accelerator'] as 'kvm' | 'tcg',
+    guest: JSON.parse(String(row['guest'])) as Record<string, string>,
     startedAt: String(row['started_at']),
   };
   if (row['pid'] === null) return base;

@@ -8,6 +8,7 @@ import type { WorkspaceRecord } from '../store/workspaceStore.ts';
 import { makeDirectory } from '../system/directory.ts';
 import { accountOf } from './accounts.ts';
 import { runDirectory } from './directories.ts';
+import { guestVersions } from './guestVersions.ts';
 import { headDisk } from './heads.ts';
 import { prefixLength } from './identity.ts';
 import type { LiveMachine } from './liveMachines.ts';
@@ -92,6 +93,7 @@ export async function startMonitor(
     channelKey: from?.channelKey ?? randomBytes(32).toString('hex'),
     transport: { kind: 'virtio-serial' },
     accelerator,
+    guest: from?.guest ?? guestVersions(assets),
     startedAt: services.now().toISOString(),
   };
   const account = accountOf(record.uid);
@@ -124,8 +126,9 @@ export async function startMonitor(
       ...(options.paused === true ? { paused: true } : {}),
     };
     if (from !== undefined) {
-      const binding = await services.engine.binding(spec);
-      requireCompatible(record.name, bindingMismatch(from.image.binding, binding));
+      const was = { ...from.image.binding, ...from.guest };
+      const is = { ...(await services.engine.binding(spec)), ...guestVersions(assets) };
+      requireCompatible(record.name, bindingMismatch(was, is));
     }
     options.progress(from === undefined ? 'Booting the machine' : 'Continuing from memory');
     const machine = await services.engine.launch(spec, (identity) =>

@@ -5,10 +5,12 @@
 import { randomUUID } from 'node:crypto';
 import type { Freeze } from '../storage/backend.ts';
 import type { LayerRecord, MemoryRecord } from '../store/treeStore.ts';
+import type { MachineRunRecord } from '../store/runStore.ts';
 import type { WorkspaceRecord } from '../store/workspaceStore.ts';
 import { accountOf } from './accounts.ts';
 import { requireDisk } from './admission.ts';
 import { flushFiles, freezeFiles, holdWorkload, type Standstill } from './standstill.ts';
+import { requireCurrentGuest } from './guestVersions.ts';
 import type { LiveMachine } from './liveMachines.ts';
 import type { LoadedMemory } from './memories.ts';
 import type { WorkspaceServices } from './services.ts';
@@ -131,6 +133,8 @@ async function freezeLive(
   options: FreezeOptions,
 ): Promise<Captured> {
   const withMemory = options.memory !== 'none';
+  const run = requireRun(services, record);
+  if (withMemory) await requireCurrentGuest(services, record, run.guest);
   const standing = record.state === 'paused';
   let standstill: Standstill | undefined;
   // Memory holds what is not on the disk yet; but whoever keeps a snapshot may also boot from its disk, or look
@@ -152,11 +156,10 @@ async function freezeLive(
     });
     // From here on the disk has moved: nothing may be reported as if it had not.
     if (options.stayPaused !== true) await letGoOn(services, record, standstill);
-    const run = services.runs.of(record.id);
     return {
       ...(memory === undefined
         ? {}
-        : { memory: { image: memory, channelKey: run?.channelKey ?? '' } }),
+        : { memory: { image: memory, channelKey: run.channelKey, guest: run.guest } }),
       pauseMs: standing ? 0 : Math.max(pausedMs, standstill?.elapsedMs() ?? 0),
       consistency: withMemory
         ? 'memory'
@@ -168,6 +171,12 @@ async function freezeLive(
     await letGoOn(services, record, standstill);
     throw error;
   }
+}
+
+export function requireRun(services: WorkspaceServices, record: WorkspaceRecord): MachineRunRecord {
+  const run = services.runs.of(record.id);
+  if (run === undefined) throw new Error(`machine of ${record.id} has no row`);
+  return run;
 }
 
 async function letGoOn(

@@ -14,6 +14,8 @@ import { directoryMode, type HostPaths } from '../system/paths.ts';
 export interface LoadedMemory {
   readonly image: MemoryImage;
   readonly channelKey: string;
+  /** Kernel and agent in it. */
+  readonly guest: Readonly<Record<string, string>>;
 }
 
 export interface Memories {
@@ -77,7 +79,11 @@ export function memories(options: MemoriesOptions): Memories {
     }
     const memory = options.engine
       .loadMemory(fileOf(id), { id, sha256: record.sha256 })
-      .then((image) => ({ image, channelKey: record.channelKey }));
+      .then((image) => ({
+        image,
+        channelKey: record.channelKey,
+        guest: withoutKeys(record.binding, Object.keys(image.binding)),
+      }));
     return keep(id, memory);
   }
 
@@ -116,13 +122,13 @@ export function memories(options: MemoriesOptions): Memories {
 
   return {
     file: fileOf,
-    async save({ image, channelKey }) {
+    async save({ image, channelKey, guest }) {
       const directory = memoryDirectory(options.paths);
       await makeDirectory(directory, directoryMode(options.paths.mode));
       const { sha256, bytes } = await image.save(fileOf(image.id));
       return {
         id: image.id,
-        binding: image.binding,
+        binding: { ...image.binding, ...guest },
         channelKey,
         memoryMb: image.memoryMb,
         sha256,
@@ -178,4 +184,12 @@ export function requireCompatible(
     next: 'Its disk is whole: give up the memory and boot from the disk with --boot (boot: true).',
     details: { ...mismatch },
   });
+}
+
+/** What the row knows beyond the image: the guest's versions. */
+function withoutKeys(
+  binding: Readonly<Record<string, string>>,
+  keys: readonly string[],
+): Record<string, string> {
+  return Object.fromEntries(Object.entries(binding).filter(([key]) => !keys.includes(key)));
 }

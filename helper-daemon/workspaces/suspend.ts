@@ -10,6 +10,8 @@ import {
   type BootOptions,
   type LaunchOptions,
 } from './boot.ts';
+import { requireRun } from './freeze.ts';
+import { requireCurrentGuest } from './guestVersions.ts';
 import { usableBase } from './heads.ts';
 import { collect } from './layerCare.ts';
 import { releaseMachine } from './machineEnd.ts';
@@ -31,7 +33,8 @@ export async function suspendWorkspace(
     const paused = record.state === 'paused';
     const live = paused ? services.machines.get(id) : services.machines.require(record);
     if (live === undefined) throw new Error(`paused workspace ${id} has no machine`);
-    const run = services.runs.of(id);
+    const run = requireRun(services, record);
+    await requireCurrentGuest(services, record, run.guest);
     const memoryId = randomUUID();
     await requireDisk(services.paths.state);
     const entry = services.journal.begin('suspend', id, { memoryId });
@@ -46,7 +49,7 @@ export async function suspendWorkspace(
       });
       if (memory === undefined) throw new Error('a capture without memory');
       const stored = await services.memories
-        .save({ image: memory, channelKey: run?.channelKey ?? '' })
+        .save({ image: memory, channelKey: run.channelKey, guest: run.guest })
         .finally(() => memory.release());
       services.transaction(() => {
         services.tree.insertMemory(stored);

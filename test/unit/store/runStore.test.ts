@@ -15,6 +15,7 @@ it('keeps what is known of a run until the workspace goes', () => {
     channelKey: 'k',
     transport: { kind: 'vsock', cid: 7 },
     accelerator: 'tcg',
+    guest: { 'guest kernel': '6.1' },
     startedAt: 'now',
   } as const;
   runs.insert(run);

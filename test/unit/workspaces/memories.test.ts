@@ -84,8 +84,17 @@ describe('memories', () => {
   });
 
   it('removed while in use are let go of by the last user, their file at once', async () => {
-    const row = await kept.save({ image: image('a'), channelKey: 'k' });
-    expect(row).toMatchObject({ id: 'a', channelKey: 'k', bytes: 1 });
+    const row = await kept.save({
+      image: image('a'),
+      channelKey: 'k',
+      guest: { 'guest agent': '1' },
+    });
+    expect(row).toMatchObject({
+      id: 'a',
+      channelKey: 'k',
+      bytes: 1,
+      binding: { 'guest agent': '1' },
+    });
     const file = path.join(memoryDirectory(hostPaths('user', { COPPICE_HOME: home })), 'a.memory');
     expect(existsSync(file)).toBe(true);
     await kept.use('a', async () => {
