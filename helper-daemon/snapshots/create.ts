@@ -5,6 +5,7 @@ import type { OutputOf, ParsedInputOf } from '../../protocol/operations.ts';
 import type { SnapshotRecord } from '../store/treeStore.ts';
 import type { WorkspaceRecord } from '../store/workspaceStore.ts';
 import { freezeWorkspace, type FreezeOptions, type Frozen } from '../workspaces/freeze.ts';
+import { settleOpenFreeze } from '../workspaces/recoverFreeze.ts';
 import { resolveWorkspace } from '../workspaces/resolve.ts';
 import type { WorkspaceServices } from '../workspaces/services.ts';
 import { announce } from '../workspaces/view.ts';
@@ -48,10 +49,11 @@ export async function createSnapshot(
 /** The caller holds the workspace's lock. */
 export async function takeSnapshot(
   services: WorkspaceServices,
-  workspace: WorkspaceRecord,
+  unsettled: WorkspaceRecord,
   draft: SnapshotDraft,
   progress: (message: string) => void,
 ): Promise<{ readonly snapshot: SnapshotRecord; readonly frozen: Frozen }> {
+  const workspace = await settleOpenFreeze(services, unsettled);
   requireSettled(workspace, draft.memory !== 'none');
   requireRoom(services, workspace, draft.name);
   let snapshot: SnapshotRecord | undefined;

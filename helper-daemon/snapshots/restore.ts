@@ -9,6 +9,7 @@ import { bootMachine, type BootOptions } from '../workspaces/boot.ts';
 import { usableBase } from '../workspaces/heads.ts';
 import { collect } from '../workspaces/layerCare.ts';
 import { releaseMachine } from '../workspaces/machineEnd.ts';
+import { settleOpenFreeze } from '../workspaces/recoverFreeze.ts';
 import { resolveWorkspace } from '../workspaces/resolve.ts';
 import type { WorkspaceServices } from '../workspaces/services.ts';
 import { changeState, summarize } from '../workspaces/view.ts';
@@ -28,7 +29,7 @@ export async function restoreSnapshot(
 ): Promise<OutputOf<'snapshot_restore'>> {
   const { id } = resolveWorkspace(services.store, input.workspace_id);
   return await services.locks.run(id, async () => {
-    const workspace = resolveWorkspace(services.store, id);
+    const workspace = await settleOpenFreeze(services, resolveWorkspace(services.store, id));
     const snapshot = findSnapshot(services, workspace, input.name);
     const memoryId = input.boot === true || input.leave_stopped === true ? null : snapshot.memoryId;
     if (memoryId !== null) await requireContinuable(services, workspace, snapshot.name, memoryId);

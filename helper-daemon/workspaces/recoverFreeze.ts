@@ -37,3 +37,21 @@ export async function settleFreeze(
   const layer = await layerRecord(services, record, freeze, plan);
   services.transaction(() => adoptLayer(services, record, layer, plan.nextHead));
 }
+
+/**
+ * A freeze of this daemon's own whose end could not be written down (the disk was full): until it is settled the row
+ * names a head that has become a layer. The caller holds the workspace's lock. @returns the row as it is then
+ */
+export async function settleOpenFreeze(
+  services: WorkspaceServices,
+  record: WorkspaceRecord,
+): Promise<WorkspaceRecord> {
+  const open = services.journal
+    .open()
+    .filter(({ kind, subject }) => kind === 'freeze' && subject === record.id);
+  for (const { id, detail } of open) {
+    await settleFreeze(services, record, detail, services.machines.get(record.id)?.machine);
+    services.journal.end(id);
+  }
+  return services.store.byId(record.id) ?? record;
+}

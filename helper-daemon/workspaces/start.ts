@@ -4,6 +4,7 @@ import { requireDisk, requireMemory } from './admission.ts';
 import { bootMachine, type BootOptions } from './boot.ts';
 import { usableBase } from './heads.ts';
 import { resumeSuspended } from './suspend.ts';
+import { settleOpenFreeze } from './recoverFreeze.ts';
 import { resolveWorkspace } from './resolve.ts';
 import type { WorkspaceServices } from './services.ts';
 import { changeState } from './view.ts';
@@ -16,7 +17,7 @@ export async function startWorkspace(
 ): Promise<WorkspaceRecord> {
   const { id } = resolveWorkspace(services.store, reference);
   return await services.locks.run(id, async () => {
-    const record = resolveWorkspace(services.store, id);
+    const record = await settleOpenFreeze(services, resolveWorkspace(services.store, id));
     if (record.state === 'running') return record;
     if (record.state === 'suspended') return await resumeSuspended(services, record, options);
     if (record.state !== 'stopped') {
