@@ -72,7 +72,7 @@ afterAll(async () => {
 });
 
 async function write(workspace: string, name: string): Promise<void> {
-  const command = `echo ${name}-text > /root/${name} && sync`;
+  const command = `echo ${name}-text > /srv/${name} && sync`;
   const { exit_code } = await client.call('exec', { workspace_id: workspace, command });
   expect(exit_code).toBe(0);
 }
@@ -127,7 +127,7 @@ async function upload(to: CoppiceClient, bytes: Uint8Array, name?: string): Prom
 
 /** What the machine has of the files that were written. */
 async function files(of: CoppiceClient, workspace: string): Promise<string> {
-  const command = 'cd /root && cat a b c d 2>/dev/null | tr "\\n" " "';
+  const command = 'cd /srv && cat a b c d 2>/dev/null | tr "\\n" " "';
   return (await of.call('exec', { workspace_id: workspace, command })).stdout;
 }
 

@@ -58,15 +58,15 @@ describe.runIf(testImage !== undefined)('a memory image', () => {
     const start = await count(one);
     expect(start).toBeGreaterThanOrEqual(countAtCapture);
     await expect.poll(() => count(one), { timeout: 30_000 }).toBeGreaterThan(start);
-    await guestSays(one.link, 'echo one >/dev/shm/who; echo one >/root/who; sync');
-    await guestSays(other.link, 'echo other >/dev/shm/who; echo other >/root/who; sync');
-    expect(await guestSays(one.link, 'cat /dev/shm/who /root/who; hostname')).toBe(
+    await guestSays(one.link, 'echo one >/dev/shm/who; echo one >/srv/who; sync');
+    await guestSays(other.link, 'echo other >/dev/shm/who; echo other >/srv/who; sync');
+    expect(await guestSays(one.link, 'cat /dev/shm/who /srv/who; hostname')).toBe(
       'one\none\ngeneration-2',
     );
-    expect(await guestSays(other.link, 'cat /dev/shm/who /root/who; hostname')).toBe(
+    expect(await guestSays(other.link, 'cat /dev/shm/who /srv/who; hostname')).toBe(
       'other\nother\ngeneration-3',
     );
-    expect(await guestSays(source.link, 'ls /dev/shm/who /root/who 2>&1 | grep -c such')).toBe('2');
+    expect(await guestSays(source.link, 'ls /dev/shm/who /srv/who 2>&1 | grep -c such')).toBe('2');
     const usage = await one.machine.usage();
     expect(usage.privateBytes).toBeLessThan((await source.machine.usage()).privateBytes);
     expect(usage.proportionalBytes).toBeGreaterThan(usage.privateBytes);
@@ -76,7 +76,7 @@ describe.runIf(testImage !== undefined)('a memory image', () => {
 
   it('can be taken of a clone, also by a later daemon', async () => {
     const parent = await clone(4);
-    await guestSays(parent.link, 'echo second >/dev/shm/mark; echo second >/root/mark; sync');
+    await guestSays(parent.link, 'echo second >/dev/shm/mark; echo second >/srv/mark; sync');
     parent.link.close();
     parent.machine.detach();
     const adopted = await bed.engine.adopt({ ...parent.spec, identity: parent.machine.identity });
@@ -88,7 +88,7 @@ describe.runIf(testImage !== undefined)('a memory image', () => {
       disk: overlayOn(bed, second.frozen),
     });
     second.image.release();
-    expect(await guestSays(child.link, 'cat /dev/shm/mark /root/mark')).toBe('second\nsecond');
+    expect(await guestSays(child.link, 'cat /dev/shm/mark /srv/mark')).toBe('second\nsecond');
     const start = await count(child);
     await expect.poll(() => count(child), { timeout: 30_000 }).toBeGreaterThan(start);
     const third = await captureAll(bed, child.machine, diskOf(child));

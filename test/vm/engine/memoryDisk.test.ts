@@ -11,10 +11,10 @@ const digest = (file: string): string =>
   createHash('sha256').update(readFileSync(file)).digest('hex');
 /** Every number that the guest's memory counts is on its disk before the next one is. */
 const journalling =
-  'i=0; while :; do i=$((i+1)); echo $i >>/root/numbers; sync -d /root/numbers 2>/dev/null || sync; echo $i >/dev/shm/done; done';
+  'i=0; while :; do i=$((i+1)); echo $i >>/srv/numbers; sync -d /srv/numbers 2>/dev/null || sync; echo $i >/dev/shm/done; done';
 /** Fails unless the file counts up without a gap, and holds all that memory says it holds. */
 const checkNumbers =
-  'awk \'$1 != NR { exit 1 } END { print NR }\' /root/numbers && test "$(cat /dev/shm/done)" -le "$(wc -l </root/numbers)"';
+  'awk \'$1 != NR { exit 1 } END { print NR }\' /srv/numbers && test "$(cat /dev/shm/done)" -le "$(wc -l </srv/numbers)"';
 
 describe.runIf(testImage !== undefined)('the disk of a captured machine', () => {
   let bed: TestBed;
@@ -42,10 +42,10 @@ describe.runIf(testImage !== undefined)('the disk of a captured machine', () => 
     });
     expect(memory).toBeUndefined();
     expect(await current()).toBe(next.path);
-    await guestSays(source.link, 'echo later >/root/later; sync');
+    await guestSays(source.link, 'echo later >/srv/later; sync');
     expect(digest(old)).toBe(whilePaused);
     const after = digest(next.path);
-    await guestSays(source.link, 'echo later >>/root/later; sync');
+    await guestSays(source.link, 'echo later >>/srv/later; sync');
     expect(digest(next.path)).not.toBe(after);
   });
 
@@ -60,7 +60,7 @@ describe.runIf(testImage !== undefined)('the disk of a captured machine', () => 
       }),
     ).rejects.toThrow('no room for the record');
     expect(await current()).toBe(old);
-    expect(await guestSays(source.link, 'echo on >/root/on; sync; cat /root/on')).toBe('on');
+    expect(await guestSays(source.link, 'echo on >/srv/on; sync; cat /srv/on')).toBe('on');
     const { memory } = await source.machine.capture({
       memory: { id: randomUUID() },
       switchTo: next,
@@ -98,7 +98,7 @@ describe.runIf(testImage !== undefined)('the disk of a captured machine', () => 
         const numbers = Number(await guestSays(clone.link, checkNumbers));
         expect(numbers).toBeGreaterThan(0);
         await expect
-          .poll(() => guestSays(clone.link, 'wc -l </root/numbers').then(Number), {
+          .poll(() => guestSays(clone.link, 'wc -l </srv/numbers').then(Number), {
             timeout: 60_000,
           })
           .toBeGreaterThan(numbers);
