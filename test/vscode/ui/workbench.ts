@@ -11,8 +11,8 @@ export interface Workbench {
   openView(title: string): Promise<void>;
   /** A row of the tree in the side bar. */
   row(text: string | RegExp): Locator;
-  /** Clicks one of the icons that a row shows under the pointer. */
-  rowAction(row: Locator, label: string): Promise<void>;
+  /** Clicks one of the icons that a row shows under the pointer, until it has its effect. */
+  rowAction(row: Locator, label: string, effect: Locator): Promise<void>;
   /** Chooses a row of the quick pick that is open. */
   pick(text: string | RegExp): Promise<void>;
   /** Types into the input box that is open and accepts it. */
@@ -59,8 +59,9 @@ export function workbench(page: Page): Workbench {
       await heading.waitFor();
     },
     row: (text) => page.locator('.sidebar .monaco-list-row', { hasText: text }),
-    async rowAction(row, label) {
-      // A row that is drawn again under the pointer shows its icons only after the pointer has moved.
+    async rowAction(row, label, effect) {
+      // A row that is drawn again under the pointer shows its icons only after the pointer has
+      // moved, and one that is drawn again between press and release swallows the click.
       await insistently(async () => {
         await page.mouse.move(0, 0);
         await row.hover();
@@ -68,6 +69,7 @@ export function workbench(page: Page): Workbench {
           .locator(`.action-label[aria-label^="${label}"]`)
           .first()
           .click({ timeout: 3_000 });
+        await effect.waitFor({ timeout: 10_000 });
       });
     },
     async pick(text) {

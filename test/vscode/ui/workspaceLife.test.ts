@@ -47,8 +47,7 @@ describe('a workspace from first click to last, in a real VS Code', () => {
 
   step('its terminal is a shell in the machine', async () => {
     const { row, rowAction, terminal, typeInTerminal, screenshot } = vscode.workbench;
-    await rowAction(row(name), 'Open Terminal');
-    await terminal().filter({ hasText: 'root@ui-machine' }).waitFor();
+    await rowAction(row(name), 'Open Terminal', terminal().filter({ hasText: 'root@ui-machine' }));
     await typeInTerminal('uname -a && echo shell-$((40+2))');
     await terminal().filter({ hasText: 'shell-42' }).waitFor();
     expect(await terminal().innerText()).toMatch(/Linux.ui-machine/);
@@ -130,9 +129,8 @@ describe('a workspace from first click to last, in a real VS Code', () => {
   });
 
   step('destroying asks first and then removes it', async () => {
-    const { row, rowAction, confirm, screenshot } = vscode.workbench;
-    await rowAction(row(name), 'Destroy');
-    await vscode.workbench.page.locator('.monaco-dialog-box').waitFor();
+    const { page, row, rowAction, confirm, screenshot } = vscode.workbench;
+    await rowAction(row(name), 'Destroy', page.locator('.monaco-dialog-box'));
     await screenshot('12-destroy');
     await confirm('Destroy');
     await row(name).waitFor({ state: 'detached' });
