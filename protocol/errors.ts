@@ -8,6 +8,7 @@ export const errorCodes = [
   'name_taken',
   'wrong_state',
   'busy',
+  'port_taken',
   'limit_exceeded',
   'no_space',
   'no_memory',

@@ -4,6 +4,7 @@
  */
 import * as z from 'zod';
 import { imageInfo } from './operations/image.ts';
+import { listeningPort, networkPolicy, portForward } from './operations/networkModel.ts';
 import { snapshotInfo } from './operations/snapshotModel.ts';
 import { workspaceSummary } from './operations/workspaceModel.ts';
 
@@ -16,6 +17,17 @@ export const coppiceEvent = z.discriminatedUnion('type', [
     workspace_id: z.uuid(),
     snapshot_id: z.uuid(),
     name: z.string(),
+  }),
+  z.object({
+    type: z.literal('network_changed'),
+    workspace_id: z.uuid(),
+    network_policy: networkPolicy,
+  }),
+  z.object({
+    type: z.literal('ports_changed'),
+    workspace_id: z.uuid(),
+    port_forwards: z.array(portForward),
+    listening: z.array(listeningPort),
   }),
   z.object({ type: z.literal('image_changed'), image: imageInfo }),
   z.object({ type: z.literal('image_removed'), name: z.string() }),

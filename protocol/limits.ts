@@ -11,6 +11,11 @@ export const limits = {
   snapshots: { max: 1024 },
   forkCount: { max: 100 },
   poolSize: { max: 100 },
+  /** Entries of one allow-list. */
+  networkTargets: { max: 256 },
+  bandwidthMbit: { max: 100_000 },
+  /** Different things a machine was denied that are kept. */
+  denials: { max: 1000 },
   diffEntries: { max: 100_000, default: 10_000 },
   /** Of time to live and of idle time before a suspend. */
   lifetimeSecs: { max: 366 * 24 * 3600 },

@@ -10,9 +10,10 @@ export type Risk = 'read' | 'write' | 'destructive';
 
 /**
  * The byte stream an operation opens. Its reply then carries a `ticket` for a second connection
- * (stream.ts): `process` is a running command, `download` flows to the client, `upload` from it.
+ * (stream.ts): `process` is a running command, `download` flows to the client, `upload` from it, `tunnel` both
+ * ways.
  */
-export type StreamKind = 'process' | 'download' | 'upload';
+export type StreamKind = 'process' | 'download' | 'upload' | 'tunnel';
 
 /** How the CLI spells an operation. Fields that are not named here get a flag of their own name. */
 export interface CliSpelling {

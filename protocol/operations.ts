@@ -4,6 +4,7 @@ import { workspaceExport, workspaceImport } from './operations/archive.ts';
 import { daemonDoctor, daemonStatus, daemonStop } from './operations/daemon.ts';
 import * as file from './operations/file.ts';
 import { imageBuild, imageImport, imageList, imageRemove } from './operations/image.ts';
+import * as network from './operations/network.ts';
 import { poolPrepare, poolSet, poolStatusOperation } from './operations/pool.ts';
 import * as process from './operations/process.ts';
 import * as snapshot from './operations/snapshot.ts';
@@ -60,6 +61,13 @@ export const operations = {
   image_build: imageBuild,
   image_import: imageImport,
   image_remove: imageRemove,
+  network_policy: network.networkPolicyOperation,
+  network_info: network.networkInfo,
+  network_log: network.networkLog,
+  port_forward_add: network.portForwardAdd,
+  port_forward_remove: network.portForwardRemove,
+  port_forward_list: network.portForwardList,
+  tunnel_open: network.tunnelOpen,
   pool_status: poolStatusOperation,
   pool_set: poolSet,
   pool_prepare: poolPrepare,

@@ -95,11 +95,16 @@ export const processOpen = defineOperation({
   name: 'process_open',
   summary: 'Run a command in a machine with streamed input and output',
   description:
-    'Opens a process stream: a new command, or an existing job or terminal to attach to. One of command, argv and job_id.',
+    'Opens a process stream: a new command, or an existing job or terminal to attach to. One of command, argv, login, subsystem and job_id.',
   input: z.object({
     workspace_id: workspaceRef,
     command: commandText.optional().describe('Shell command (/bin/sh -c)'),
     argv: z.array(commandText).min(1).max(4096).optional().describe('Program and arguments'),
+    login: z
+      .boolean()
+      .optional()
+      .describe("As sshd would: the account's own shell, in its home, for the command or without one"),
+    subsystem: z.enum(['sftp']).optional().describe('A service of the agent on stdin and stdout'),
     job_id: z.int().positive().optional().describe('Attach to this job instead'),
     stdout_offset: z
       .int()

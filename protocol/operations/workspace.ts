@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { limits } from '../limits.ts';
 import { imageName, workspaceName, workspaceRef } from '../names.ts';
 import { defineOperation } from '../operation.ts';
+import { networkPolicy, policyInput, portForward } from './networkModel.ts';
 import {
   diskGb,
   lifetimeSecs,
@@ -30,6 +31,7 @@ export const workspaceCreate = defineOperation({
       .enum(['agent', 'system'])
       .optional()
       .describe("What runs as PID 1: the agent (default) or the image's own init"),
+    ...policyInput,
     ephemeral: z
       .boolean()
       .optional()
@@ -108,8 +110,13 @@ export const workspaceInfo = defineOperation({
     pid: z.int().nullable().describe('QEMU process'),
     generation: z.int(),
     network: z
-      .object({ mac: z.string(), address: z.string() })
-      .describe("The machine's own card and address; reachable from outside in bridge mode only"),
+      .object({
+        mac: z.string(),
+        address: z.string(),
+        ...networkPolicy.shape,
+        port_forwards: z.array(portForward),
+      })
+      .describe('Its card, what it may reach and who may reach it'),
     storage: z.enum(['qcow2', 'zfs', 'reflink']),
     idle_suspend_secs: z.int(),
     snapshots: z.int(),

@@ -1019,5 +1019,29 @@ pub mod network_service_client {
             ));
             self.inner.unary(req, path, codec).await
         }
+        /// The same at once, and again whenever it has changed; looked at about once a second while somebody watches.
+        pub async fn watch_listeners(
+            &mut self,
+            request: impl tonic::IntoRequest<::coppice_guest_agent::r#gen::ListListenersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<
+                tonic::codec::Streaming<::coppice_guest_agent::r#gen::ListListenersResponse>,
+            >,
+            tonic::Status,
+        > {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/coppice.guest.v1.NetworkService/WatchListeners",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new(
+                "coppice.guest.v1.NetworkService",
+                "WatchListeners",
+            ));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }

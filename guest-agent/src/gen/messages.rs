@@ -170,7 +170,7 @@ pub struct ShutdownRequest {
 pub struct ShutdownResponse {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ProcessSpec {
-    /// Run as `/bin/sh -c command`. Exactly one of command and argv.
+    /// Run as `/bin/sh -c command`. Exactly one of command, argv and subsystem, or login.
     #[prost(string, tag = "1")]
     pub command: ::prost::alloc::string::String,
     #[prost(string, repeated, tag = "2")]
@@ -206,6 +206,15 @@ pub struct ProcessSpec {
     /// Shown in lists; at most 128 characters.
     #[prost(string, tag = "11")]
     pub label: ::prost::alloc::string::String,
+    /// As sshd would: the account's shell of /etc/passwd (/bin/sh where there is none) runs `command`, or, without one
+    /// and without argv, is a login shell. The directory is the account's home when cwd is empty ("/" where that is
+    /// missing); USER, LOGNAME, HOME and SHELL are its.
+    #[prost(bool, tag = "12")]
+    pub login: bool,
+    /// A service of the agent itself on stdin and stdout, instead of command and argv: "sftp" (SFTP version 3, with the
+    /// account's rights). INVALID_ARGUMENT for others.
+    #[prost(string, tag = "13")]
+    pub subsystem: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TerminalSize {

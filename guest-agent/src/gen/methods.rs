@@ -38,6 +38,7 @@ pub enum Method {
     FileDigest,
     NetworkTunnel,
     NetworkListListeners,
+    NetworkWatchListeners,
 }
 impl Method {
     pub fn from_path(path: &str) -> Option<Method> {
@@ -77,6 +78,7 @@ impl Method {
             "/coppice.guest.v1.FileService/Digest" => Method::FileDigest,
             "/coppice.guest.v1.NetworkService/Tunnel" => Method::NetworkTunnel,
             "/coppice.guest.v1.NetworkService/ListListeners" => Method::NetworkListListeners,
+            "/coppice.guest.v1.NetworkService/WatchListeners" => Method::NetworkWatchListeners,
             _ => return None,
         })
     }
@@ -117,6 +119,7 @@ impl Method {
             Method::FileDigest => "/coppice.guest.v1.FileService/Digest",
             Method::NetworkTunnel => "/coppice.guest.v1.NetworkService/Tunnel",
             Method::NetworkListListeners => "/coppice.guest.v1.NetworkService/ListListeners",
+            Method::NetworkWatchListeners => "/coppice.guest.v1.NetworkService/WatchListeners",
         }
     }
     /// Whether it belongs to SystemService, which may be called before Configure.

@@ -544,7 +544,7 @@ export declare const ShutdownResponseSchema: GenMessage<ShutdownResponse>;
  */
 export declare type ProcessSpec = Message<"coppice.guest.v1.ProcessSpec"> & {
   /**
-   * Run as `/bin/sh -c command`. Exactly one of command and argv.
+   * Run as `/bin/sh -c command`. Exactly one of command, argv and subsystem, or login.
    *
    * @generated from field: string command = 1;
    */
@@ -618,6 +618,23 @@ export declare type ProcessSpec = Message<"coppice.guest.v1.ProcessSpec"> & {
    * @generated from field: string label = 11;
    */
   label: string;
+
+  /**
+   * As sshd would: the account's shell of /etc/passwd (/bin/sh where there is none) runs `command`, or, without one
+   * and without argv, is a login shell. The directory is the account's home when cwd is empty ("/" where that is
+   * missing); USER, LOGNAME, HOME and SHELL are its.
+   *
+   * @generated from field: bool login = 12;
+   */
+  login: boolean;
+
+  /**
+   * A service of the agent itself on stdin and stdout, instead of command and argv: "sftp" (SFTP version 3, with the
+   * account's rights). INVALID_ARGUMENT for others.
+   *
+   * @generated from field: string subsystem = 13;
+   */
+  subsystem: string;
 };
 
 /**
@@ -2901,6 +2918,16 @@ export declare const NetworkService: GenService<{
    */
   listListeners: {
     methodKind: "unary";
+    input: typeof ListListenersRequestSchema;
+    output: typeof ListListenersResponseSchema;
+  },
+  /**
+   * The same at once, and again whenever it has changed; looked at about once a second while somebody watches.
+   *
+   * @generated from rpc coppice.guest.v1.NetworkService.WatchListeners
+   */
+  watchListeners: {
+    methodKind: "server_streaming";
     input: typeof ListListenersRequestSchema;
     output: typeof ListListenersResponseSchema;
   },
