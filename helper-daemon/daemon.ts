@@ -13,6 +13,7 @@ import { archiveHandlers } from './server/handlers/archiveHandlers.ts';
 import { daemonHandlers } from './server/handlers/daemonHandlers.ts';
 import { fileHandlers } from './server/handlers/fileHandlers.ts';
 import { imageHandlers } from './server/handlers/imageHandlers.ts';
+import { networkHandlers } from './server/handlers/networkHandlers.ts';
 import { poolHandlers } from './server/handlers/poolHandlers.ts';
 import { processHandlers } from './server/handlers/processHandlers.ts';
 import { snapshotHandlers } from './server/handlers/snapshotHandlers.ts';
@@ -24,8 +25,10 @@ import { listenOn, type Endpoint, type Listener } from './server/listener.ts';
 import { tickets } from './server/tickets.ts';
 import { openStorages } from './storage/select.ts';
 import { lightly, openDatabase, transaction } from './store/database.ts';
+import { openNetwork } from './network/open.ts';
 import { imageStore } from './store/imageStore.ts';
 import { journal } from './store/journal.ts';
+import { portForwardStore } from './store/portForwardStore.ts';
 import { runStore } from './store/runStore.ts';
 import { settingStore, templateStore } from './store/templateStore.ts';
 import { treeStore } from './store/treeStore.ts';
@@ -37,12 +40,17 @@ import { directoryMode, userSocket, type HostPaths } from './system/paths.ts';
 import { allowedUids } from './system/users.ts';
 import { probes as openProbes } from './snapshots/probes.ts';
 import { activity } from './workspaces/activity.ts';
+import { carryInto } from './workspaces/carry.ts';
+import { forwardListeners } from './workspaces/forwardListeners.ts';
 import { keyedLock } from './workspaces/keyedLock.ts';
 import { keepImages, layerCare as careForLayers } from './workspaces/layerCare.ts';
 import { lifetimes } from './workspaces/lifetime.ts';
+import { listening } from './workspaces/listening.ts';
 import { liveMachines } from './workspaces/liveMachines.ts';
 import { memories } from './workspaces/memories.ts';
 import { pool as openPool } from './workspaces/pool.ts';
+import { portWatch } from './workspaces/portWatch.ts';
+import { readdress, tellAddresses } from './workspaces/readdress.ts';
 import { recover } from './workspaces/recover.ts';
 import type { WorkspaceServices } from './workspaces/services.ts';
 import { templates as openTemplates } from './workspaces/templates.ts';
@@ -127,6 +135,13 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     },
     openGuestLink,
     machines: liveMachines(),
+    network: await openNetwork(paths, log),
+    forwards: portForwardStore(db),
+    forwardListeners: forwardListeners(
+      (...connection) => carryInto(services)(...connection),
+      (forward, error) => log.info({ ...forward, err: error }, 'forwarded connection failed'),
+    ),
+    listening: listening(),
     memories: memories({ paths, tree, engine, now }),
     activity: activity(),
     booting: new Map(),
@@ -136,10 +151,14 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     now,
     bootTimeoutMs: bootTimeoutMs(),
   };
+  const moved = readdress(services);
   await recover(services);
+  await services.network.settle();
+  await tellAddresses(services, moved);
   const templates = openTemplates(services);
   const pool = openPool(services, templates);
   const probes = openProbes(services);
+  const ports = await portWatch(services);
   const layerCare = careForLayers(services);
   const limits = lifetimes(services);
   await templates.tidy();
@@ -157,6 +176,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     ...workspaceHandlers(services, { templates, pool, layerCare }),
     ...snapshotHandlers(services, { probes, layerCare }),
     ...archiveHandlers(services, layerCare),
+    ...networkHandlers(services),
     ...poolHandlers(services, { templates, pool }),
     ...storageHandlers(services, layerCare),
     ...processHandlers(services),
@@ -199,6 +219,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       await Promise.all(listeners.map((listener) => listener.close()));
       streamTickets.revokeAll();
       limits.close();
+      ports.close();
       await Promise.all([templates.close(), pool.close(), probes.close(), layerCare.close()]);
       for (const { link, machine } of services.machines.all()) {
         link.close();
@@ -207,6 +228,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       for (const endpoint of endpoints) {
         if ('path' in endpoint) await rm(endpoint.path, { force: true });
       }
+      await services.network.close();
       services.memories.close();
       db.close();
       lock.release();

@@ -13,6 +13,9 @@ export const limits = {
   poolSize: { max: 100 },
   /** Entries of one allow-list. */
   networkTargets: { max: 256 },
+  portForwards: { max: 256 },
+  /** Lower ones are the host's. */
+  hostPort: { min: 1024 },
   bandwidthMbit: { max: 100_000 },
   /** Different things a machine was denied that are kept. */
   denials: { max: 1000 },

@@ -26,6 +26,8 @@ export interface CliSpelling {
   readonly rest?: string;
   /** Other spellings of flags: input field to `-x, --long`. */
   readonly flags?: Readonly<Record<string, string>>;
+  /** Fields of yes or no where no is not the same as nothing: their flags take on or off. */
+  readonly onOff?: readonly string[];
   /** Input fields that the CLI does not offer. */
   readonly hidden?: readonly string[];
 }

@@ -29,6 +29,15 @@ export const needs = [
   { group: 'run', what: 'qemu-img', commands: ['qemu-img'], packages: ['qemu-utils'] },
   { group: 'run', what: 'e2fsprogs', commands: ['mke2fs'], packages: ['e2fsprogs'] },
   { group: 'run', what: 'xz', commands: ['xz'], packages: ['xz-utils'] },
+  // Only for machines that may reach the internet, and for coppice ssh.
+  { group: 'run', what: 'passt', commands: ['passt'], packages: ['passt'], optional: true },
+  {
+    group: 'run',
+    what: 'OpenSSH client',
+    commands: ['ssh'],
+    packages: ['openssh-client'],
+    optional: true,
+  },
 
   {
     group: 'kernel',
@@ -78,6 +87,9 @@ export const needs = [
   { group: 'test', what: 'tmux', commands: ['tmux'], packages: ['tmux'] },
   { group: 'test', what: 'git', commands: ['git'], packages: ['git'] },
   { group: 'test', what: 'Python 3', commands: ['python3'], packages: ['python3'] },
+  { group: 'test', what: 'nftables', commands: ['nft'], packages: ['nftables'] },
+  { group: 'test', what: 'iproute2', commands: ['ip'], packages: ['iproute2'] },
+  { group: 'test', what: 'rsync', commands: ['rsync'], packages: ['rsync'] },
   { group: 'test', what: 'C++ compiler', commands: ['g++'], packages: ['build-essential'] },
 ];
 

@@ -2,7 +2,18 @@
 import type { CliContext } from './context.ts';
 
 /** How a flag's text becomes a value; a duration is given as 90s, 10m, 2h and becomes seconds. */
-export type FlagKind = 'switch' | 'text' | 'integer' | 'number' | 'duration' | 'pairs' | 'list';
+export type FlagKind =
+  | 'switch'
+  /** A switch that can also be turned off: takes on or off. */
+  | 'onOff'
+  | 'text'
+  | 'integer'
+  | 'number'
+  | 'duration'
+  | 'pairs'
+  /** Given once for each entry; an empty entry alone is an empty list. */
+  | 'list'
+  | 'numbers';
 
 export interface FlagSpec {
   /** Key in `Invocation.flags`: the input field where it is one. */
@@ -52,7 +63,12 @@ export interface CommandSpec {
 }
 
 export type FlagValue =
-  boolean | string | number | readonly string[] | Readonly<Record<string, string>>;
+  | boolean
+  | string
+  | number
+  | readonly string[]
+  | readonly number[]
+  | Readonly<Record<string, string>>;
 
 export interface Invocation {
   readonly positionals: Readonly<Record<string, string | readonly string[] | undefined>>;

@@ -168,8 +168,11 @@ function valueName(flag: FlagSpec): string {
   switch (flag.kind) {
     case 'switch':
       return '';
+    case 'onOff':
+      return ' <on|off>';
     case 'integer':
     case 'number':
+    case 'numbers':
       return ' <n>';
     case 'duration':
       return ' <time>';
@@ -184,7 +187,7 @@ function valueName(flag: FlagSpec): string {
 
 function asOption(flag: FlagSpec): Option {
   const spelling = flag.spelling.includes('<') ? flag.spelling : flag.spelling + valueName(flag);
-  const repeatable = flag.kind === 'pairs' || flag.kind === 'list' ? ' (repeatable)' : '';
+  const repeatable = ['pairs', 'list', 'numbers'].includes(flag.kind) ? ' (repeatable)' : '';
   const choices =
     flag.choices === undefined || flag.choices.length <= 3 ? '' : ` (${flag.choices.join(', ')})`;
   const times = flag.kind === 'duration' ? ' (seconds, or 90s, 10m, 2h, 1d)' : '';
@@ -209,8 +212,19 @@ function parseFlag(flag: FlagSpec, named: string, value: string, previous: unkno
       return parseNumber(named, value, flag.kind === 'integer');
     case 'duration':
       return parseDuration(named, value);
+    case 'onOff':
+      if (value === 'on' || value === 'off') return value === 'on';
+      throw new UsageError(
+        `${named} must be on or off (got ${JSON.stringify(value)}).`,
+        `For example: ${named} on`,
+      );
     case 'list':
-      return [...((previous as readonly string[] | undefined) ?? []), value];
+      return [...((previous as readonly string[] | undefined) ?? []), ...(value === '' ? [] : [value])];
+    case 'numbers':
+      return [
+        ...((previous as readonly number[] | undefined) ?? []),
+        ...(value === '' ? [] : [parseNumber(named, value, true)]),
+      ];
     case 'pairs': {
       const cut = value.indexOf('=');
       if (cut < 1) {

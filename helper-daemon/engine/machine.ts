@@ -31,8 +31,8 @@ export interface MachineSpec {
   readonly runAs?: { readonly uid: number; readonly gid: number };
   /** Limits of the machine's cgroup, where the engine was told to use cgroups. */
   readonly limits?: MachineLimits;
-  /** A network card that reaches nothing yet; absent: none. Part of what a memory image is bound to. */
-  readonly network?: { readonly mac: string };
+  /** Its network card; absent: none. The kind of its backend is part of what a memory image is bound to. */
+  readonly network?: { readonly mac: string; readonly backend: CardBackend };
   /**
    * Continue from here instead of booting: same vcpus, memory, transport kind, card; a disk with the
    * content the image was taken on. The guest still believes that it is the machine the image was taken of.
@@ -41,6 +41,15 @@ export interface MachineSpec {
   /** Only with resumeFrom: loaded, but standing still until `resume`. */
   readonly paused?: boolean;
 }
+
+/** What a network card is connected to. */
+export type CardBackend =
+  /** Nothing. */
+  | { readonly kind: 'none' }
+  /** A TAP device with virtio headers, as an open descriptor that the monitor inherits. */
+  | { readonly kind: 'tap'; readonly fd: number }
+  /** A Unix socket `net.sock` in the run directory, on which the monitor listens: frames after their length. */
+  | { readonly kind: 'socket' };
 
 /**
  * Frozen memory and device state of a machine, in the host's memory where nobody can change it any more:

@@ -56,6 +56,7 @@ const readOnly: ReadonlySet<string> = new Set([
   'FileService/Search',
   'FileService/Archive',
   'NetworkService/ListListeners',
+  'NetworkService/WatchListeners',
 ]);
 
 export function callError(failure: CallFailure, name: MethodName): CoppiceError {

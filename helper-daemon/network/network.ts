@@ -2,6 +2,7 @@
  * What machines' cards are connected to. Two of them: bridge (root: TAPs, nftables) and user (the daemon itself
  * passes frames on). Both are told the wanted state of a machine as a whole, and see to it.
  */
+import type { DoctorCheck } from '../../protocol/operations/daemon.ts';
 import type { AddressPlan } from './addressPlan.ts';
 import type { NetworkPolicy } from './policy.ts';
 
@@ -69,6 +70,8 @@ export interface Network {
   readonly plan: AddressPlan;
   /** Says why machines cannot be connected on this host; undefined: they can. Asked before a machine is started. */
   problem(): string | undefined;
+  /** Why machines that may leave could not; undefined: they can. */
+  uplinkProblem(): Promise<string | undefined>;
   /**
    * Before a machine's monitor is started. From here until `detach` the card is in force. Without a card (templates,
    * probes) the machine reaches nothing.
@@ -81,6 +84,8 @@ export interface Network {
   apply(card: Card): Promise<void>;
   /** The machine has ended. Nothing when the workspace has another run by now. */
   detach(run: RunKey): Promise<void>;
+  /** What doctor says of it. */
+  checks(): Promise<DoctorCheck[]>;
   /** After recovery: whatever belongs to no attached machine is removed. */
   settle(): Promise<void>;
   traffic(workspaceId: string): Promise<Traffic>;

@@ -73,7 +73,9 @@ export const privateRanges: readonly string[] = [
 
 const parsedPrivate = privateRanges.map((range) => parseCidr(range));
 
+/** Also what is no IPv4 address at all. */
 export function isPrivate(address: string): boolean {
+  if (parseIpv4(address) === undefined) return true;
   return parsedPrivate.some((range) => inRange(address, range));
 }
 

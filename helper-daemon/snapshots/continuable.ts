@@ -4,6 +4,7 @@ import type { WorkspaceRecord } from '../store/workspaceStore.ts';
 import { CoppiceError } from '../../protocol/errors.ts';
 import { guestVersions } from '../workspaces/guestVersions.ts';
 import { requireCompatible } from '../workspaces/memories.ts';
+import { cardOfThisHost } from '../workspaces/network.ts';
 import type { WorkspaceServices } from '../workspaces/services.ts';
 
 /** @throws CoppiceError `snapshot_incompatible`, `memory_missing`, `memory_corrupt`, `no_memory` */
@@ -26,7 +27,7 @@ export async function requireContinuable(
     memoryMb: workspace.memoryMb,
     accelerator: await services.engine.accelerator(),
     transport: { kind: 'virtio-serial' },
-    network: { mac: workspace.mac },
+    network: cardOfThisHost(services),
   });
   const is = { ...binding, ...guestVersions(await services.bootAssets()) };
   requireCompatible(what, bindingMismatch(stored.binding, is));

@@ -172,6 +172,7 @@ async function forkOne(
       baseLayer: snapshot.layerId,
       ephemeral: input.ephemeral ?? false,
       idleSuspendSecs: source.idleSuspendSecs,
+      network: source.network,
       // The guest must see another generation than the one in its memory.
       generation: source.generation + 1,
       forkedFrom: {

@@ -145,4 +145,20 @@ export const migrations: readonly string[] = [
   -- What a mutation was about to make, so that it can be found again.
   ALTER TABLE journal ADD COLUMN detail TEXT NOT NULL DEFAULT '{}';
   `,
+  `
+  -- What it may reach and who may reach it, as JSON; empty: nothing and nobody.
+  ALTER TABLE workspace ADD COLUMN network TEXT NOT NULL DEFAULT '{}';
+  -- Another number for every policy there has ever been; 0: none given yet.
+  ALTER TABLE workspace ADD COLUMN network_revision INTEGER NOT NULL DEFAULT 0;
+
+  -- Ports of this host that lead into a machine.
+  CREATE TABLE port_forward (
+    workspace_id TEXT NOT NULL REFERENCES workspace(id) ON DELETE CASCADE,
+    bind TEXT NOT NULL,
+    host_port INTEGER NOT NULL,
+    guest_port INTEGER NOT NULL,
+    PRIMARY KEY (bind, host_port)
+  ) STRICT;
+  CREATE INDEX port_forward_workspace ON port_forward(workspace_id);
+  `,
 ];

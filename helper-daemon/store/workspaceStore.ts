@@ -2,6 +2,7 @@
 import type { ForkedFrom } from '../../protocol/operations/snapshotModel.ts';
 import type { WorkspaceState } from '../../protocol/operations/workspaceModel.ts';
 import { CoppiceError } from '../../protocol/errors.ts';
+import { closedPolicy, type NetworkPolicy } from '../network/policy.ts';
 import type { Database } from './database.ts';
 
 /**
@@ -47,6 +48,9 @@ export interface WorkspaceRecord {
   readonly expiresAt: string | null;
   /** Memory of a suspended workspace. */
   readonly memoryId: string | null;
+  readonly network: NetworkPolicy;
+  /** Of its policy: unlike that of any other, now or earlier. */
+  readonly networkRevision: number;
 }
 
 /** Everything else is fixed when the row is made. */
@@ -113,6 +117,12 @@ const columns: {
   idleSuspendSecs: ['idle_suspend_secs', same, Number],
   expiresAt: ['expires_at', same, text],
   memoryId: ['memory_id', same, text],
+  network: [
+    'network',
+    JSON.stringify,
+    (value) => ({ ...closedPolicy, ...(JSON.parse(value as string) as Partial<NetworkPolicy>) }),
+  ],
+  networkRevision: ['network_revision', same, Number],
 };
 const fields = Object.keys(columns) as (keyof WorkspaceRecord)[];
 

@@ -11,10 +11,11 @@ export interface HostQuestions {
   readonly accelerator: () => Promise<'kvm' | 'tcg'>;
   readonly bootAssets: () => Promise<unknown>;
   readonly defaultImage: () => Promise<{ readonly name: string }>;
+  readonly network: () => Promise<readonly DoctorCheck[]>;
 }
 
 export async function checkHost(questions: HostQuestions): Promise<DoctorCheck[]> {
-  return await Promise.all([
+  const checks = await Promise.all([
     program('qemu', 'QEMU', 'qemu-system-x86_64', 'apt-get install qemu-system-x86'),
     program('qemu-img', 'Disk tools', 'qemu-img', 'apt-get install qemu-utils'),
     acceleration(questions),
@@ -39,6 +40,7 @@ export async function checkHost(questions: HostQuestions): Promise<DoctorCheck[]
     ),
     vsock(),
   ]);
+  return [...checks, ...(await questions.network())];
 }
 
 async function check(

@@ -3,7 +3,7 @@
  * on the host.
  */
 import { spawn } from 'node:child_process';
-import { PassThrough, type Readable } from 'node:stream';
+import { PassThrough, type Duplex, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { execa } from 'execa';
 import { CoppiceError } from '../../protocol/errors.ts';
@@ -224,13 +224,62 @@ export function spawnDetached(
     child.once('error', () => resolve({ code: 127, signal: null }));
   });
   child.unref();
-  if (child.pid === undefined) {
-    throw new CoppiceError({
-      code: 'prerequisite_missing',
-      message: `The program ${file} could not be started.`,
-      next: 'Run coppice doctor: it names the package to install.',
-      details: { program: file },
-    });
-  }
+  if (child.pid === undefined) throw notStarted(file);
   return { pid: child.pid, exited };
+}
+
+/** The descriptor that a bound process has its socket at. */
+export const boundSocket = 3;
+
+export interface BoundProcess {
+  /** Its other end is descriptor 3 of the process. */
+  readonly socket: Duplex;
+  /** Resolves with the end of what it wrote to stderr; the socket may end earlier or later. */
+  readonly exited: Promise<{ readonly code: number | null; readonly stderr: string }>;
+  /** Closes the socket and waits for the process to end of that; one that does not is killed. */
+  end(): Promise<void>;
+}
+
+const stderrCap = 4096;
+const boundGraceMs = 2000;
+
+/**
+ * Starts a process that lives as long as its socket to us: the program must end when that is closed, so that
+ * none is left over however this process ends.
+ * @throws CoppiceError `prerequisite_missing` when the program does not exist
+ */
+export function spawnBound(file: string, args: readonly string[]): BoundProcess {
+  const child = spawn(file, args, {
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+    env: { PATH: process.env['PATH'], LC_ALL: 'C' },
+  });
+  let stderr = '';
+  const exited = new Promise<{ code: number | null; stderr: string }>((resolve) => {
+    child.once('close', (code) => resolve({ code, stderr }));
+    child.once('error', () => resolve({ code: 127, stderr }));
+  });
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr = (stderr + text).slice(-stderrCap);
+  });
+  const socket = child.stdio[boundSocket] as Duplex | undefined;
+  if (child.pid === undefined || socket === undefined) throw notStarted(file);
+  return {
+    socket,
+    exited,
+    async end() {
+      socket.destroy();
+      const impatient = setTimeout(() => child.kill('SIGKILL'), boundGraceMs);
+      await exited;
+      clearTimeout(impatient);
+    },
+  };
+}
+
+function notStarted(file: string): CoppiceError {
+  return new CoppiceError({
+    code: 'prerequisite_missing',
+    message: `The program ${file} could not be started.`,
+    next: 'Run coppice doctor: it names the package to install.',
+    details: { program: file },
+  });
 }

@@ -10,11 +10,12 @@ import { accountOf } from './accounts.ts';
 import { runDirectory } from './directories.ts';
 import { guestVersions } from './guestVersions.ts';
 import { headDisk } from './heads.ts';
-import { prefixLength } from './identity.ts';
 import type { LiveMachine } from './liveMachines.ts';
 import { handleMachineEnd } from './machineEnd.ts';
 import { requireCompatible, type LoadedMemory } from './memories.ts';
 import { bindingMismatch } from '../engine/memory/binding.ts';
+import type { Attachment, RunKey } from '../network/network.ts';
+import { cardFor, connectCard, guestNetwork } from './network.ts';
 import type { WorkspaceServices } from './services.ts';
 
 export interface BootOptions {
@@ -98,10 +99,13 @@ export async function startMonitor(
   };
   const account = accountOf(record.uid);
   const runDir = runDirectory(services.paths, run.runId);
+  const key: RunKey = { workspaceId: record.id, runId: run.runId, runDir };
+  let attachment: Attachment | undefined;
   services.lightly(() => services.runs.insert(run));
   try {
     throwIfCancelled(options.signal);
     await makeDirectory(runDir, 0o700);
+    attachment = await services.network.attach(key, cardFor(services, record.id));
     const spec: MachineSpec = {
       workspaceId: record.id,
       runId: run.runId,
@@ -109,7 +113,7 @@ export async function startMonitor(
       vcpus: record.vcpus,
       memoryMb: record.memoryMb,
       disk: await headDisk(services, record),
-      network: { mac: record.mac },
+      network: { mac: record.mac, backend: attachment.backend },
       kernel: assets.vmlinux,
       initramfs: assets.initramfs,
       kernelParameters: {
@@ -134,6 +138,8 @@ export async function startMonitor(
     const machine = await services.engine.launch(spec, (identity) =>
       services.lightly(() => services.runs.setProcess(run.runId, identity)),
     );
+    attachment.release();
+    await connectCard(services, key, machine);
     const link = services.openGuestLink({
       machine,
       channelKey: run.channelKey,
@@ -141,7 +147,9 @@ export async function startMonitor(
     });
     return { workspaceId: record.id, runId: run.runId, machine, link };
   } catch (error) {
+    attachment?.release();
     await services.engine.reap({ runId: run.runId, runDir });
+    await services.network.detach(key);
     services.runs.remove(record.id);
     throw error;
   }
@@ -155,7 +163,7 @@ export async function makeItself(
   options: Pick<LaunchOptions, 'as' | 'grow' | 'progress' | 'signal'>,
 ): Promise<void> {
   await waitForAgent(services, record, machine, link, options.signal);
-  if (options.as !== 'nobody') await introduce(record, link, options.as);
+  if (options.as !== 'nobody') await introduce(services, record, link, options.as);
   if (options.grow === 'disk') await machine.growDisk(record.diskGb * 1024 ** 3);
   if (options.grow === undefined) return;
   const { system } = await link.clients();
@@ -187,6 +195,7 @@ export function watch(services: WorkspaceServices, live: LiveMachine): void {
  * not live: it would act under its parent's identity.
  */
 export async function introduce(
+  services: WorkspaceServices,
   record: WorkspaceRecord,
   link: GuestLink,
   as: 'self' | 'looker' = 'self',
@@ -202,7 +211,7 @@ export async function introduce(
       : {
           hostname: record.hostname,
           machineId: record.machineId,
-          network: { mac: record.mac, address: record.address, prefixLength },
+          network: guestNetwork(services, record),
         }),
   });
 }

@@ -1,11 +1,13 @@
 /** From nothing to a workspace with a machine; every new one comes into being here. */
 import { randomUUID } from 'node:crypto';
+import { closedPolicy } from '../network/policy.ts';
 import type { WorkspaceRecord } from '../store/workspaceStore.ts';
 import { bootMachine, startMonitor, watch, type BootOptions, type LaunchOptions } from './boot.ts';
 import { removeEverything } from './destroy.ts';
 import { makeWorkspaceDirectories } from './directories.ts';
 import { makeHead } from './heads.ts';
 import { newIdentity, type Identity } from './identity.ts';
+import { nextRevision } from './policies.ts';
 import type { WorkspaceServices } from './services.ts';
 import { announce, changeState } from './view.ts';
 
@@ -26,7 +28,7 @@ export type Draft = Pick<
   Partial<
     Pick<
       WorkspaceRecord,
-      'ephemeral' | 'generation' | 'forkedFrom' | 'idleSuspendSecs' | 'expiresAt'
+      'ephemeral' | 'generation' | 'forkedFrom' | 'idleSuspendSecs' | 'expiresAt' | 'network'
     >
   >;
 
@@ -94,6 +96,7 @@ function newRecord(
     forkedFrom: null,
     idleSuspendSecs: 0,
     expiresAt: null,
+    network: closedPolicy,
     ...draft,
     ...identity,
     id,
@@ -103,6 +106,7 @@ function newRecord(
     head: services.storages.named(draft.storage).headLocator(headId),
     snapshotId: null,
     memoryId: null,
+    networkRevision: nextRevision(services),
   };
 }
 

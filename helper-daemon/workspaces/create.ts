@@ -6,6 +6,7 @@ import type { WorkspaceRecord } from '../store/workspaceStore.ts';
 import { requireDisk, requireMemory } from './admission.ts';
 import type { BootOptions } from './boot.ts';
 import { bringUp, expiry, type Draft } from './bringUp.ts';
+import { policyFrom } from './policies.ts';
 import type { Pool } from './pool.ts';
 import type { WorkspaceServices } from './services.ts';
 import type { MachineKind, Templates } from './templates.ts';
@@ -50,6 +51,7 @@ export async function createWorkspace(
     ephemeral: input.ephemeral ?? false,
     idleSuspendSecs: input.idle_suspend_secs ?? 0,
     expiresAt: expiry(services, input.ttl_secs),
+    network: await policyFrom(services, undefined, input),
   };
   // The image's own init is somebody from its first moment on: it boots.
   if (draft.init === 'agent') {

@@ -1,6 +1,7 @@
 import type { WorkspaceRecord, WorkspaceRole } from '../store/workspaceStore.ts';
 import { removeWorkspaceDirectories, runReference } from './directories.ts';
 import { collect } from './layerCare.ts';
+import { dropForwards } from './portForwards.ts';
 import { resolveWorkspace } from './resolve.ts';
 import type { WorkspaceServices } from './services.ts';
 import { changeState } from './view.ts';
@@ -43,6 +44,7 @@ export async function removeEverything(
   await removeWorkspaceDirectories(services.paths, record.id);
   const { head, storage } = services.store.byId(record.id) ?? record;
   await services.storages.named(storage).deleteHead(head);
+  dropForwards(services, record.id);
   services.transaction(() => {
     services.store.remove(record.id);
     dropImplicitSnapshot(services, record);

@@ -3,6 +3,8 @@ import { limits } from '../../protocol/limits.ts';
 import type { OutputOf, ParsedInputOf } from '../../protocol/operations.ts';
 import { readKeptLogs } from './directories.ts';
 import type { WorkspaceRecord } from '../store/workspaceStore.ts';
+import { viewPolicy } from './network.ts';
+import { portForwards } from './portForwards.ts';
 import { resolveWorkspace } from './resolve.ts';
 import type { WorkspaceServices } from './services.ts';
 import { summarize } from './view.ts';
@@ -34,7 +36,12 @@ export async function describeWorkspace(
     pid: run?.process?.pid ?? null,
     generation: record.generation,
     uptime_ms: guest === undefined ? null : Number(guest.uptimeMs),
-    network: { mac: record.mac, address: record.address },
+    network: {
+      mac: record.mac,
+      address: record.address,
+      ...viewPolicy(record.network),
+      port_forwards: portForwards(services, record.id),
+    },
     storage: record.storage,
     idle_suspend_secs: record.idleSuspendSecs,
     snapshots: services.tree.countSnapshots(record.id),

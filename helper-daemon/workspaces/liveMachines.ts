@@ -15,6 +15,8 @@ export interface LiveMachines {
   get(workspaceId: string): LiveMachine | undefined;
   set(live: LiveMachine): void;
   delete(workspaceId: string): void;
+  /** Calls back for every machine from here on, when it is set. Returns what ends that. */
+  onSet(listener: (live: LiveMachine) => void): () => void;
   all(): LiveMachine[];
   /** @throws CoppiceError `wrong_state` when the workspace is not running */
   require(record: WorkspaceRecord): LiveMachine;
@@ -22,10 +24,16 @@ export interface LiveMachines {
 
 export function liveMachines(): LiveMachines {
   const byId = new Map<string, LiveMachine>();
+  const listeners = new Set<(live: LiveMachine) => void>();
   return {
     get: (id) => byId.get(id),
     set(live) {
       byId.set(live.workspaceId, live);
+      for (const listener of listeners) listener(live);
+    },
+    onSet(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
     },
     delete(id) {
       byId.delete(id);

@@ -6,10 +6,13 @@ import { randomUUID } from 'node:crypto';
 import type { PoolStatus } from '../../protocol/operations/pool.ts';
 import { limits } from '../../protocol/limits.ts';
 import { hostnameFor } from '../../protocol/names.ts';
+import { closedPolicy } from '../network/policy.ts';
 import type { WorkspaceRecord } from '../store/workspaceStore.ts';
 import { makeItself, type BootOptions } from './boot.ts';
 import { bringUp, type Draft } from './bringUp.ts';
 import { destroyWorkspace, removeEverything } from './destroy.ts';
+import { refreshCard } from './network.ts';
+import { nextRevision } from './policies.ts';
 import type { WorkspaceServices } from './services.ts';
 import type { MachineKind, Templates } from './templates.ts';
 import { changeState } from './view.ts';
@@ -131,18 +134,23 @@ export function pool(services: WorkspaceServices, templates: Templates): Pool {
         ephemeral: draft.ephemeral ?? false,
         idleSuspendSecs: draft.idleSuspendSecs ?? 0,
         expiresAt: draft.expiresAt ?? null,
+        network: draft.network ?? closedPolicy,
+        networkRevision: nextRevision(services),
         createdAt: services.now().toISOString(),
       });
       const entry = services.journal.begin('create', member.id);
       return { record: services.store.byId(member.id) ?? member, entry };
     });
     try {
+      await refreshCard(services, member.id);
       await live.machine.resume();
       await makeItself(services, record, live, { ...options, as: 'self' });
-      return services.transaction(() => {
+      const running = services.transaction(() => {
         services.journal.end(entry);
         return changeState(services, member.id, { state: 'running' });
       });
+      services.machines.set(live);
+      return running;
     } catch (error) {
       await removeEverything(services, record, entry);
       throw error;

@@ -17,6 +17,7 @@ import { runDirectory, runReference } from './directories.ts';
 import { settleFreeze } from './recoverFreeze.ts';
 import { settleFold, collect } from './layerCare.ts';
 import { memoryDirectory } from './memories.ts';
+import { connectCard } from './network.ts';
 import type { WorkspaceServices } from './services.ts';
 import { changeState } from './view.ts';
 
@@ -122,6 +123,7 @@ async function takeOver(
     channelKey: run.channelKey,
     generation: record.generation,
   });
+  await connectCard(services, { workspaceId: record.id, ...runReference(services.paths, run) }, machine);
   // The daemon before may have died before it could write down which process it had started.
   services.lightly(() => services.runs.setProcess(run.runId, machine.identity));
   watch(services, { workspaceId: record.id, runId: run.runId, machine, link });
@@ -160,7 +162,7 @@ async function introduceOrGiveUp(
 ): Promise<void> {
   try {
     await link.connect(AbortSignal.timeout(services.bootTimeoutMs));
-    await introduce(record, link);
+    await introduce(services, record, link);
   } catch (error) {
     services.log.warn({ workspace: record.id, err: error }, 'interrupted boot did not finish');
     await machine.powerOff();

@@ -4,8 +4,10 @@ import type { Engine } from '../engine/machine.ts';
 import type { openGuestLink } from '../guest/guestLink.ts';
 import type { ImageCatalogue } from '../images/catalogue.ts';
 import type { BootAssets } from '../images/bootAssets.ts';
+import type { Network } from '../network/network.ts';
 import type { OpenStorages } from '../storage/select.ts';
 import type { Journal } from '../store/journal.ts';
+import type { PortForwardStore } from '../store/portForwardStore.ts';
 import type { RunStore } from '../store/runStore.ts';
 import type { SettingStore, TemplateStore } from '../store/templateStore.ts';
 import type { TreeStore } from '../store/treeStore.ts';
@@ -13,7 +15,9 @@ import type { WorkspaceStore } from '../store/workspaceStore.ts';
 import type { Log } from '../system/log.ts';
 import type { HostPaths } from '../system/paths.ts';
 import type { Activity } from './activity.ts';
+import type { ForwardListeners } from './forwardListeners.ts';
 import type { KeyedLock } from './keyedLock.ts';
+import type { Listening } from './listening.ts';
 import type { LiveMachines } from './liveMachines.ts';
 import type { Memories } from './memories.ts';
 
@@ -36,6 +40,11 @@ export interface WorkspaceServices {
   readonly openGuestLink: typeof openGuestLink;
   readonly machines: LiveMachines;
   readonly memories: Memories;
+  readonly network: Network;
+  readonly forwards: PortForwardStore;
+  readonly forwardListeners: ForwardListeners;
+  /** TCP sockets that listen in machines, as far as their agents have told. */
+  readonly listening: Listening;
   readonly activity: Activity;
   /** Boots under way, so that a destroy need not wait for them. */
   readonly booting: Map<string, AbortController>;

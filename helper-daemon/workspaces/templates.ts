@@ -15,6 +15,7 @@ import { destroyWorkspace } from './destroy.ts';
 import { freezeWorkspace } from './freeze.ts';
 import { requireLayer } from './heads.ts';
 import { collect } from './layerCare.ts';
+import { cardOfThisHost } from './network.ts';
 import type { WorkspaceServices } from './services.ts';
 
 export interface MachineKind {
@@ -80,7 +81,7 @@ export function templates(services: WorkspaceServices): Templates {
       memoryMb,
       accelerator,
       transport: { kind: 'virtio-serial' },
-      network: { mac: '' },
+      network: cardOfThisHost(services),
     });
     return JSON.stringify([
       kind.image.digest,

@@ -1,6 +1,7 @@
 /** A workspace as clients see it. */
 import type { WorkspaceSummary } from '../../protocol/operations/workspaceModel.ts';
 import type { WorkspaceChange, WorkspaceRecord } from '../store/workspaceStore.ts';
+import { reachableAddress } from './network.ts';
 import type { WorkspaceServices } from './services.ts';
 
 export function summarize(services: WorkspaceServices, record: WorkspaceRecord): WorkspaceSummary {
@@ -10,7 +11,7 @@ export function summarize(services: WorkspaceServices, record: WorkspaceRecord):
     workspace_id: record.id,
     name: record.name,
     state: record.state,
-    ip: null,
+    ip: reachableAddress(services, record),
     base_image: record.imageName,
     resources: {
       vcpus: record.vcpus,

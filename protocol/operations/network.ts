@@ -43,7 +43,14 @@ export const networkPolicyOperation = defineOperation({
   cli: {
     command: 'network set',
     positionals: ['workspace_id'],
-    flags: { bandwidth_mbit: '--bandwidth', allow_inter_vm: '--inter-vm', allowed_ports: '--allowed-port' },
+    flags: {
+      bandwidth_mbit: '--bandwidth',
+      allow_inter_vm: '--inter-vm',
+      allowed_ports: '--open-port',
+    },
+    onOff: ['allow_inter_vm'],
+    // --internet says it.
+    hidden: ['allow_internet'],
   },
 });
 

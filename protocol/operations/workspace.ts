@@ -69,7 +69,7 @@ export const workspaceCreate = defineOperation({
       ttl_secs: '--ttl',
       idle_suspend_secs: '--idle-suspend',
     },
-    hidden: ['ephemeral'],
+    hidden: ['ephemeral', 'allow_internet'],
   },
 });
 

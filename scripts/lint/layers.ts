@@ -70,6 +70,7 @@ export const layers: Readonly<Record<string, Layer>> = {
       'helper-daemon/workspaces',
       'helper-daemon/engine',
       'helper-daemon/storage',
+      'helper-daemon/network',
       'helper-daemon/guest',
       'helper-daemon/images',
       'helper-daemon/store',
@@ -92,7 +93,8 @@ export const layers: Readonly<Record<string, Layer>> = {
   'helper-daemon/storage': { uses: base },
   'helper-daemon/network': { uses: base },
   'helper-daemon/guest': { uses: base },
-  'helper-daemon/store': { uses: base },
+  // The policies that rows hold.
+  'helper-daemon/store': { uses: [...base, 'helper-daemon/network'] },
   'helper-daemon/images': { uses: [...base, 'helper-daemon/storage', 'helper-daemon/store'] },
   'helper-daemon/system': { uses: ['protocol', 'package.json'] },
   'package.json': { uses: [] },

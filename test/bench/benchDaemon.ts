@@ -6,6 +6,7 @@ import path from 'node:path';
 import type { CoppiceClient } from '../../helper-daemon/client/client.ts';
 import { connectDaemon } from '../../helper-daemon/client/startDaemon.ts';
 import { readProcessStat, waitUntilGone } from '../../helper-daemon/engine/processIdentity.ts';
+import { closedPolicy } from '../../helper-daemon/network/policy.ts';
 import { openDatabase } from '../../helper-daemon/store/database.ts';
 import { workspaceStore } from '../../helper-daemon/store/workspaceStore.ts';
 import { hostPaths, type HostPaths } from '../../helper-daemon/system/paths.ts';
@@ -123,6 +124,8 @@ export function addStoppedWorkspaces(home: BenchHome, amount: number): void {
       head: `disks/${id}.qcow2`,
       baseLayer: null,
       snapshotId: null,
+      network: closedPolicy,
+      networkRevision: index + 1,
       mac: [
         '52',
         '54',

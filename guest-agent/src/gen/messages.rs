@@ -891,7 +891,7 @@ pub struct TunnelTarget {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TunnelResponse {
-    #[prost(oneof = "tunnel_response::Part", tags = "1, 2")]
+    #[prost(oneof = "tunnel_response::Part", tags = "1, 2, 3")]
     pub part: ::core::option::Option<tunnel_response::Part>,
 }
 /// Nested message and enum types in `TunnelResponse`.
@@ -903,6 +903,9 @@ pub mod tunnel_response {
         Connected(super::TunnelConnected),
         #[prost(bytes, tag = "2")]
         Data(::prost::bytes::Bytes),
+        /// Half-close: what it leads to sends no more. The call goes on until the client has sent its end, too.
+        #[prost(message, tag = "3")]
+        End(super::CloseStdin),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

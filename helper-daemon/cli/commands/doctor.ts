@@ -68,6 +68,7 @@ async function hostChecks(): Promise<readonly DoctorCheck[]> {
       accelerator: unknown,
       bootAssets: unknown,
       defaultImage: unknown,
+      network: () => Promise.resolve([]),
     });
     return checks.filter(({ id }) => !needDaemon.has(id));
   } catch {

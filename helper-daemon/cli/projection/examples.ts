@@ -47,6 +47,19 @@ const byOperation: Readonly<Record<string, Examples>> = {
     ['coppice snapshot rename demo s1 base', 'Another name.'],
     ["coppice snapshot rename demo s1 -d 'tests pass'", 'Another description.'],
   ],
+  network_policy: [
+    ['coppice network set demo --internet full', 'Every public address, but no private one.'],
+    [
+      "coppice network set demo --allow github.com:443 --allow '*.example.org' --allow 192.0.2.0/24:5432",
+      'Only these; everything else is denied and logged.',
+    ],
+    ["coppice network set demo --internet off --allow ''", 'Nothing, and an empty list.'],
+    ['coppice network set demo --team blue', 'Reaches the other machines of team blue.'],
+  ],
+  port_forward_add: [
+    ['coppice port add web 8000', 'Open http://localhost:8000 on this host.'],
+    ['coppice port add web 80 -p 8080 --bind 0.0.0.0', 'From other hosts, too.'],
+  ],
   pool_set: [
     ['coppice pool set 4', 'Keep four machines ready.'],
     ['coppice pool set 0 -m 2048', 'None, and at most 2 GiB for templates.'],

@@ -47,6 +47,7 @@ function kindOf(operation: string, name: string, schema: JsonSchema): FlagKind {
       return name.endsWith('_secs') ? 'duration' : schema.type;
     case 'array':
       if (schema.items?.type === 'string') return 'list';
+      if (schema.items?.type === 'integer') return 'numbers';
       break;
     case 'object':
       if (schema.properties === undefined) return 'pairs';

@@ -59,11 +59,11 @@ function restOf(field: Field): RestSpec {
 }
 
 /** The flag of a field, also for commands that are more than one operation. */
-function flag(field: Field, cli: Pick<CliSpelling, 'flags'>): FlagSpec {
+function flag(field: Field, cli: Pick<CliSpelling, 'flags' | 'onOff'>): FlagSpec {
   return {
     key: field.name,
     spelling: cli.flags?.[field.name] ?? `--${field.name.replaceAll('_', '-')}`,
-    kind: field.kind,
+    kind: cli.onOff?.includes(field.name) === true ? 'onOff' : field.kind,
     description: field.description,
     required: field.required,
     ...(field.choices === undefined ? {} : { choices: field.choices }),

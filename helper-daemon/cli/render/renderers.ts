@@ -5,6 +5,7 @@ import * as file from './file.ts';
 import { renderForked } from './fork.ts';
 import * as image from './image.ts';
 import * as job from './job.ts';
+import * as network from './network.ts';
 import * as pool from './pool.ts';
 import type { RenderContext } from './renderContext.ts';
 import * as snapshot from './snapshot.ts';
@@ -60,6 +61,12 @@ export const renderers: Renderers = {
   image_build: image.renderReady,
   image_import: image.renderReady,
   image_remove: image.renderRemoved,
+  network_policy: network.renderPolicyChanged,
+  network_info: network.renderInfo,
+  network_log: network.renderLog,
+  port_forward_add: network.renderForwardAdded,
+  port_forward_remove: network.renderForwardRemoved,
+  port_forward_list: network.renderPorts,
   pool_status: pool.renderStatus,
   pool_set: pool.renderStatus,
   pool_prepare: pool.renderPrepared,

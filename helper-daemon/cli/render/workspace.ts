@@ -9,6 +9,7 @@ import type { Style } from '../text/style.ts';
 import { renderPairs, renderTable } from '../text/table.ts';
 import { count, formatAge, formatBytes, formatDuration, formatTime } from '../text/units.ts';
 import type { RenderContext } from './renderContext.ts';
+import { forwardsText, internetText } from './network.ts';
 
 /** The state of a machine in its colour. */
 export function stateText(state: WorkspaceState, style: Style): string {
@@ -115,6 +116,8 @@ export function renderInfo(
       ['Hostname', info.hostname],
       ['IP', info.ip],
       ['Network', `${info.network.address}, MAC ${info.network.mac}`],
+      ['Internet', internetText(info.network)],
+      ['Forwards', forwardsText(info.network.port_forwards)],
       [
         'System',
         info.guest === null

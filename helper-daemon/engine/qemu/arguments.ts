@@ -1,6 +1,6 @@
 /** The command line of one machine. Pure: everything that must be looked up is given. */
 import { CoppiceError } from '../../../protocol/errors.ts';
-import type { MachineSpec } from '../machine.ts';
+import type { CardBackend, MachineSpec } from '../machine.ts';
 import { diskNode } from './diskNodes.ts';
 import { kernelCommandLineLimit, type MachineFacts } from './machineFacts.ts';
 import { runFiles } from './runFiles.ts';
@@ -12,6 +12,8 @@ export interface HostFacts {
   readonly vhostFd?: number;
   /** Descriptors that the monitor inherits to continue from a memory image; absent: it boots. */
   readonly memory?: { readonly ramFd: number; readonly stateFd: number };
+  /** Descriptor of the TAP device that the monitor inherits. */
+  readonly tapFd?: number;
 }
 
 /** Bytes of console output that the monitor keeps for whoever asks later; a power of two. */
@@ -54,7 +56,7 @@ export function qemuArguments(facts: MachineFacts, spec: MachineSpec, host: Host
     ...diskArguments(spec, virtio),
     ...['-device', virtio('virtio-rng')],
     ...channelArguments(spec, host, files.agent, virtio),
-    ...networkArguments(spec, virtio),
+    ...networkArguments(spec, host, files.network, virtio),
   ];
 }
 
@@ -82,13 +84,28 @@ function beginning(facts: MachineFacts, spec: MachineSpec, host: HostFacts): str
   ];
 }
 
-/** Reaches nothing, not even the host, until a network is put behind it. */
-function networkArguments(spec: MachineSpec, virtio: (name: string) => string): string[] {
+function networkArguments(
+  spec: MachineSpec,
+  host: HostFacts,
+  socket: string,
+  virtio: (name: string) => string,
+): string[] {
   if (spec.network === undefined) return [];
   return [
-    ...['-netdev', 'user,id=net,restrict=on,ipv6=off'],
+    ...['-netdev', cardBackend(spec.network.backend, host, socket)],
     ...['-device', `${virtio('virtio-net')},netdev=net,mac=${spec.network.mac}`],
   ];
+}
+
+function cardBackend(backend: CardBackend, host: HostFacts, socket: string): string {
+  switch (backend.kind) {
+    case 'none':
+      return 'hubport,id=net,hubid=0';
+    case 'tap':
+      return `tap,id=net,fd=${String(host.tapFd ?? backend.fd)}`;
+    case 'socket':
+      return `stream,id=net,server=on,addr.type=unix,addr.path=${escaped(socket)}`;
+  }
 }
 
 function diskArguments(spec: MachineSpec, virtio: (name: string) => string): string[] {

@@ -31,7 +31,7 @@ export async function bindingOf(
     vcpus: /cpus=(\d+)/.exec(valueOf(args, '-smp'))?.[1] ?? '',
     memory: valueOf(args, '-m').replace('size=', ''),
     transport: devices.some((line) => line.includes('vhost-vsock')) ? 'vsock' : 'virtio-serial',
-    'network card': devices.some((line) => line.includes('virtio-net')) ? 'yes' : 'no',
+    'network card': args.includes('-netdev') ? kindOf(valueOf(args, '-netdev')) : 'none',
     devices: createHash('sha256').update(devices.join('\n')).digest('hex').slice(0, 16),
   };
 }
@@ -45,9 +45,16 @@ function deviceLines(args: readonly string[]): string[] {
   const lines: string[] = [];
   for (const [index, option] of args.entries()) {
     if (!deviceOptions.has(option)) continue;
-    lines.push(`${option} ${(args[index + 1] ?? '').replaceAll(ownValues, '$1=*')}`);
+    const value = args[index + 1] ?? '';
+    // Of a backend only its kind shapes the card: the rest is where it leads on this host.
+    const shape = option === '-netdev' ? kindOf(value) : value.replaceAll(ownValues, '$1=*');
+    lines.push(`${option} ${shape}`);
   }
   return lines;
+}
+
+function kindOf(backend: string): string {
+  return backend.split(',')[0] ?? '';
 }
 
 function valueOf(args: readonly string[], option: string): string {

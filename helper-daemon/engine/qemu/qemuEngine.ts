@@ -236,7 +236,7 @@ function checkSpec(spec: MachineSpec): void {
 interface Inherited {
   readonly fds: readonly number[];
   /** Their numbers in the monitor. */
-  readonly facts: Pick<HostFacts, 'vhostFd' | 'memory'>;
+  readonly facts: Pick<HostFacts, 'vhostFd' | 'memory' | 'tapFd'>;
   close(): void;
 }
 
@@ -246,8 +246,11 @@ async function openInherited(spec: MachineSpec): Promise<Inherited> {
     spec.resumeFrom === undefined ? undefined : await openResumeSource(spec.resumeFrom);
   try {
     const vhost = spec.transport.kind === 'vsock' ? openVhostVsock() : undefined;
+    const backend = spec.network?.backend;
+    const tap = backend?.kind === 'tap' ? backend.fd : undefined;
     const fds = [
       ...(vhost === undefined ? [] : [vhost]),
+      ...(tap === undefined ? [] : [tap]),
       ...(memory === undefined ? [] : [memory.ram, memory.state]),
     ];
     const numberOf = (fd: number): number => firstInherited + fds.indexOf(fd);
@@ -255,6 +258,7 @@ async function openInherited(spec: MachineSpec): Promise<Inherited> {
       fds,
       facts: {
         ...(vhost === undefined ? {} : { vhostFd: numberOf(vhost) }),
+        ...(tap === undefined ? {} : { tapFd: numberOf(tap) }),
         ...(memory === undefined
           ? {}
           : { memory: { ramFd: numberOf(memory.ram), stateFd: numberOf(memory.state) } }),

@@ -6,6 +6,8 @@ export interface RunFiles {
   readonly qmp: string;
   /** Host end of the guest channel (virtio-serial). */
   readonly agent: string;
+  /** Where frames of the network card come out, when that is its backend. */
+  readonly network: string;
   readonly pidFile: string;
   /** The end of the console output, drained from the monitor's ring. */
   readonly console: string;
@@ -17,6 +19,7 @@ export function runFiles(runDir: string): RunFiles {
   return {
     qmp: path.join(runDir, 'qmp.sock'),
     agent: path.join(runDir, 'agent.sock'),
+    network: path.join(runDir, 'net.sock'),
     pidFile: path.join(runDir, 'qemu.pid'),
     console: path.join(runDir, 'console.log'),
     stderr: path.join(runDir, 'stderr.fifo'),

@@ -56,6 +56,7 @@ export function daemonHandlers(services: WorkspaceServices, facts: DaemonFacts):
         accelerator: () => services.engine.accelerator(),
         bootAssets: services.bootAssets,
         defaultImage: () => services.images.require(undefined),
+        network: () => services.network.checks(),
       });
       return { ok: checks.every((check) => check.status !== 'failed'), checks };
     },

@@ -58,6 +58,8 @@ export function processHandlers(services: WorkspaceServices): ProcessHandlers {
                 ...howToRun(input),
                 command: input.command ?? '',
                 argv: input.argv ?? [],
+                login: input.login ?? false,
+                subsystem: input.subsystem ?? '',
                 keep: input.keep ?? false,
                 stdin: input.stdin ?? false,
                 label: input.label ?? '',

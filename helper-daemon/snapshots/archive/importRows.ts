@@ -1,6 +1,8 @@
 /** The rows of an imported workspace, all in one transaction. */
 import type { WorkspaceRecord } from '../../store/workspaceStore.ts';
+import { closedPolicy } from '../../network/policy.ts';
 import { newIdentity } from '../../workspaces/identity.ts';
+import { nextRevision } from '../../workspaces/policies.ts';
 import type { WorkspaceServices } from '../../workspaces/services.ts';
 import type { Making } from './importParts.ts';
 
@@ -41,6 +43,8 @@ export function insertRows(services: WorkspaceServices, making: Making): Workspa
       idleSuspendSecs: 0,
       expiresAt: null,
       memoryId: null,
+      network: closedPolicy,
+      networkRevision: nextRevision(services),
     };
     services.store.insert(record);
     for (const snapshot of snapshots) {

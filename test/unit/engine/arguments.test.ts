@@ -105,7 +105,7 @@ describe('qemuArguments', () => {
 
   it('continues from memory instead of booting', () => {
     const given = lines(
-      { ...spec, paused: true, network: { mac: '52:54:00:12:34:56' } },
+      { ...spec, paused: true, network: { mac: '52:54:00:12:34:56', backend: { kind: 'none' } } },
       {
         ...host,
         memory: { ramFd: 3, stateFd: 4 },
@@ -117,7 +117,7 @@ describe('qemuArguments', () => {
     expect(given).toContain('-incoming fd:4\n-S\n');
     expect(given).not.toMatch(/-kernel|-initrd|-append|memory-backend-ram|share=on|balloon/);
     expect(given).toContain(
-      '-netdev user,id=net,restrict=on,ipv6=off\n-device virtio-net-device,netdev=net,mac=52:54:00:12:34:56',
+      '-netdev hubport,id=net,hubid=0\n-device virtio-net-device,netdev=net,mac=52:54:00:12:34:56',
     );
   });
 

@@ -46,7 +46,7 @@ describe('the database', () => {
     test.db.close();
     rmSync(test.file);
     test.db = openDatabase(test.file);
-    for (const table of ['template', 'snapshot', 'memory', 'layer', 'setting']) {
+    for (const table of ['port_forward', 'template', 'snapshot', 'memory', 'layer', 'setting']) {
       test.db.exec(`DROP TABLE ${table}`);
     }
     test.db.exec(

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach } from 'vitest';
+import { closedPolicy } from '../../../helper-daemon/network/policy.ts';
 import { openDatabase, type Database } from '../../../helper-daemon/store/database.ts';
 import type {
   LayerRecord,
@@ -69,6 +70,8 @@ export function workspaceRow(id: string, more: Partial<WorkspaceRecord> = {}): W
     idleSuspendSecs: 0,
     expiresAt: null,
     memoryId: null,
+    network: closedPolicy,
+    networkRevision: 1,
     ...more,
   };
 }

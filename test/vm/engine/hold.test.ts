@@ -24,7 +24,7 @@ describe.runIf(testImage !== undefined)('an agent before and after a copy', () =
     booted = await bed.launch({
       memoryMb: 256,
       disk: imageOverlay(bed.directory),
-      network: { mac },
+      network: { mac, backend: { kind: 'none' } },
       kernelParameters: {
         'coppice.key': '5a'.repeat(32),
         'coppice.generation': '1',

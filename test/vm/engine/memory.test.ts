@@ -155,8 +155,9 @@ describe.runIf(testImage !== undefined)('a memory image', () => {
       code: 'snapshot_incompatible',
       details: { what: 'vcpus', was: '1', is: '2' },
     });
-    await expect(clone(9, { network: { mac: '52:54:00:00:00:01' } })).rejects.toMatchObject({
-      details: { what: 'network card', was: 'no', is: 'yes' },
+    const card = { mac: '52:54:00:00:00:01', backend: { kind: 'socket' } } as const;
+    await expect(clone(9, { network: card })).rejects.toMatchObject({
+      details: { what: 'network card', was: 'none', is: 'stream' },
     });
     const { vcpus, memoryMb, accelerator, transport } = source.spec;
     const planned = await bed.engine.binding({ vcpus, memoryMb, accelerator, transport });

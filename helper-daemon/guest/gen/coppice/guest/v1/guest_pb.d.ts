@@ -2421,6 +2421,14 @@ export declare type TunnelResponse = Message<"coppice.guest.v1.TunnelResponse"> 
      */
     value: Uint8Array;
     case: "data";
+  } | {
+    /**
+     * Half-close: what it leads to sends no more. The call goes on until the client has sent its end, too.
+     *
+     * @generated from field: coppice.guest.v1.CloseStdin end = 3;
+     */
+    value: CloseStdin;
+    case: "end";
   } | { case: undefined; value?: undefined };
 };
 

@@ -1,0 +1,35 @@
+/**
+ * Ports that listen in machines: their agents tell, the daemon remembers. Held in memory; a daemon that starts
+ * learns them anew.
+ */
+import type { ListeningPort } from '../../protocol/operations/networkModel.ts';
+
+export interface Listening {
+  /** None where the machine has not told, or does not run. */
+  of(workspaceId: string): readonly ListeningPort[];
+  set(workspaceId: string, ports: readonly ListeningPort[]): void;
+  forget(workspaceId: string): void;
+}
+
+export function listening(): Listening {
+  const known = new Map<string, readonly ListeningPort[]>();
+  return {
+    of: (id) => known.get(id) ?? [],
+    set(id, ports) {
+      known.set(id, ports);
+    },
+    forget(id) {
+      known.delete(id);
+    },
+  };
+}
+
+/** Whether what listens there can only be reached from inside the machine. */
+export function listensOnlyInside(ports: readonly ListeningPort[], port: number): boolean {
+  const there = ports.filter((one) => one.port === port);
+  return there.length > 0 && there.every(({ address }) => isLoopback(address));
+}
+
+function isLoopback(address: string): boolean {
+  return address.startsWith('127.') || address === '::1';
+}
