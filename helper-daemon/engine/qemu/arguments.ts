@@ -75,7 +75,9 @@ function memoryBackend(spec: MachineSpec, { memory }: HostFacts): string {
 function beginning(facts: MachineFacts, spec: MachineSpec, host: HostFacts): string[] {
   if (host.memory !== undefined) {
     const resume = ['-incoming', `fd:${String(host.memory.stateFd)}`];
-    return spec.paused === true ? [...resume, '-S'] : resume;
+    // One with a socket is let go on once that listens: see cardSocket.ts.
+    const waits = spec.paused === true || spec.network?.backend.kind === 'socket';
+    return waits ? [...resume, '-S'] : resume;
   }
   return [
     ...['-kernel', spec.kernel],

@@ -13,6 +13,7 @@ import type {
 } from '../machine.ts';
 import type { TransportAddress } from '../../guest/transport.ts';
 import { isAlive, signalProcess, waitUntilGone } from '../processIdentity.ts';
+import { untilCardListens } from './cardSocket.ts';
 import { createConsoleLog, type ConsoleLog } from './consoleLog.ts';
 import { currentDisk } from './diskNodes.ts';
 import { describeEnd, type EndFacts } from './machineEnd.ts';
@@ -251,7 +252,9 @@ class QemuMachine implements Machine {
     } else if (status === 'io-error') {
       this.#setBlocked('host_disk_full');
     } else if (status === 'paused' || status === 'prelaunch') {
-      if (!this.#paused && this.#capturing === undefined) await qmp.execute('cont');
+      if (this.#paused || this.#capturing !== undefined) return;
+      await untilCardListens(qmp);
+      await qmp.execute('cont');
     }
   }
 
