@@ -31,6 +31,8 @@ const label = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/;
 
 /** Undefined where the text follows no form above. */
 export function parseNetworkTarget(text: string): NetworkTarget | undefined {
+  // Some letters outside ASCII have lower case within it.
+  if (!/^[!-~]+$/.test(text)) return undefined;
   const parts = /^([^:]+)(?::(\d{1,5})(?:-(\d{1,5}))?)?$/.exec(text.toLowerCase());
   if (parts === null) return undefined;
   const [, where = '', first, last] = parts;

@@ -1,6 +1,7 @@
 /** One private subnet for all machines: who has which address and which card. */
 import { CoppiceError } from '../../protocol/errors.ts';
 import { formatIpv4, parseIpv4 } from '../../protocol/networkTarget.ts';
+import { inRange, type Range } from './policy.ts';
 
 export interface AddressPlan {
   /** "10.42.0.0/16" */
@@ -17,13 +18,28 @@ export interface AddressPlan {
 
 export const defaultSubnet = '10.42.0.0/16';
 
+/**
+ * Where machines may live. All of it is private in the sense of policy.ts, which keeps machines apart: an address that
+ * counts as public would be open to every machine with internet, and to names that resolve to it.
+ */
+const ranges: readonly Range[] = [
+  { address: '10.0.0.0', prefixLength: 8 },
+  { address: '100.64.0.0', prefixLength: 10 },
+  { address: '172.16.0.0', prefixLength: 12 },
+  { address: '192.168.0.0', prefixLength: 16 },
+  { address: '198.18.0.0', prefixLength: 15 },
+];
+
 /** @throws CoppiceError `invalid_input` */
 export function addressPlan(subnet: string): AddressPlan {
-  const [address = '', bits = ''] = subnet.split('/');
+  const [, address = '', bits] = /^([\d.]+)\/([89]|[12]\d)$/.exec(subnet) ?? [];
   const network = parseIpv4(address);
-  const prefixLength = /^\d{1,2}$/.test(bits) ? Number(bits) : 0;
+  const prefixLength = Number(bits);
   const size = 2 ** (32 - prefixLength);
-  if (network === undefined || prefixLength < 8 || prefixLength > 29 || network % size !== 0) {
+  const isPrivate = ranges.some(
+    (range) => prefixLength >= range.prefixLength && inRange(address, range),
+  );
+  if (network === undefined || !isPrivate || network % size !== 0) {
     throw new CoppiceError({
       code: 'invalid_input',
       message: `${JSON.stringify(subnet)} is not a subnet for machines.`,

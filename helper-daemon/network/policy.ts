@@ -101,7 +101,9 @@ export function domainMatches(
   target: Extract<NetworkTarget, { kind: 'domain' }>,
   name: string,
 ): boolean {
-  return (target.itself && name === target.name) || (target.below && name.endsWith(`.${target.name}`));
+  return (
+    (target.itself && name === target.name) || (target.below && name.endsWith(`.${target.name}`))
+  );
 }
 
 /** DNS and DNS over TLS: a machine's questions go to its gateway alone. */

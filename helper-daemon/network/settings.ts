@@ -1,9 +1,9 @@
 /** What the environment says of the network: COPPICE_NETWORK, COPPICE_SUBNET, COPPICE_BRIDGE, COPPICE_DNS. */
-import net from 'node:net';
 import { CoppiceError } from '../../protocol/errors.ts';
 import type { DaemonMode } from '../system/paths.ts';
 import { addressPlan, defaultSubnet, type AddressPlan } from './addressPlan.ts';
 import type { ResolverOptions } from './dns/resolver.ts';
+import { parseServer } from './dns/servers.ts';
 
 export interface NetworkSettings {
   readonly kind: 'bridge' | 'user';
@@ -12,20 +12,22 @@ export interface NetworkSettings {
   readonly resolverOptions: ResolverOptions;
 }
 
-export const defaultBridge = 'br-coppice';
+const defaultBridge = 'br-coppice';
 
 /** @throws CoppiceError `invalid_input` naming the variable */
 export function networkSettings(mode: DaemonMode, env: NodeJS.ProcessEnv): NetworkSettings {
   const upstreams = (env['COPPICE_DNS'] ?? '').split(',').filter((text) => text !== '');
-  const wrong = upstreams.find((text) => !isServer(text));
-  if (wrong !== undefined) {
-    throw invalid('COPPICE_DNS', wrong, 'Give addresses of name servers: 192.0.2.1 or 192.0.2.1:5353.');
-  }
+  // Says by itself what is wrong with one.
+  upstreams.forEach(parseServer);
+  const plan = addressPlan(env['COPPICE_SUBNET'] || defaultSubnet);
   return {
     kind: kindOf(mode, env['COPPICE_NETWORK']),
-    plan: addressPlan(env['COPPICE_SUBNET'] || defaultSubnet),
+    plan,
     bridge: bridgeOf(env['COPPICE_BRIDGE'] || defaultBridge),
-    resolverOptions: upstreams.length === 0 ? {} : { upstreams },
+    resolverOptions: {
+      gateway: plan.gateway,
+      ...(upstreams.length === 0 ? {} : { upstreams }),
+    },
   };
 }
 
@@ -40,11 +42,6 @@ function kindOf(mode: DaemonMode, wanted: string | undefined): 'bridge' | 'user'
 function bridgeOf(name: string): string {
   if (/^[a-z][a-z0-9-]{0,14}$/.test(name)) return name;
   throw invalid('COPPICE_BRIDGE', name, 'Use at most 15 lower-case letters, digits and hyphens.');
-}
-
-function isServer(text: string): boolean {
-  const [address = '', port] = net.isIPv6(text) ? [text] : text.split(':');
-  return net.isIP(address) !== 0 && (port === undefined || /^\d{1,5}$/.test(port));
 }
 
 function invalid(variable: string, value: string, next: string): CoppiceError {

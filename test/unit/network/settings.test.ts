@@ -6,7 +6,7 @@ it('is a bridge for root and a network of its own for everybody else', () => {
     kind: 'bridge',
     bridge: 'br-coppice',
     plan: { subnet: '10.42.0.0/16', gateway: '10.42.0.1' },
-    resolverOptions: {},
+    resolverOptions: { gateway: '10.42.0.1' },
   });
   expect(networkSettings('user', {}).kind).toBe('user');
   expect(networkSettings('system', { COPPICE_NETWORK: 'user' }).kind).toBe('user');
@@ -21,6 +21,7 @@ it('takes subnet, bridge and name servers from the environment', () => {
   expect(settings.plan).toMatchObject({ gateway: '172.30.8.1', prefixLength: 24 });
   expect(settings.bridge).toBe('br-test');
   expect(settings.resolverOptions).toEqual({
+    gateway: '172.30.8.1',
     upstreams: ['192.0.2.53', '192.0.2.54:5353', '2001:db8::53'],
   });
 });
@@ -38,5 +39,5 @@ it.each([
 ])('refuses %s=%s by name', (name, value) => {
   const settings = (): unknown => networkSettings('user', { [name]: value });
   expect(settings).toThrow(expect.objectContaining({ code: 'invalid_input' }));
-  expect(settings).toThrow(new RegExp(`${name}|subnet`));
+  expect(settings).toThrow(new RegExp(`${name}|subnet|name server`));
 });
