@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::channel::{Answer, Hello, PROTOCOL_GENERATION};
+use crate::network::Listeners;
 use crate::process::{Processes, Scope};
 use crate::system::{boot_id, Freezer, Power};
 
@@ -22,6 +23,7 @@ pub struct Agent {
     pub processes: Rc<Processes>,
     pub freezer: Freezer,
     pub power: Power,
+    pub listeners: Listeners,
 }
 
 impl Agent {
@@ -34,6 +36,7 @@ impl Agent {
             processes: Processes::new(cgroups, scope),
             freezer: Freezer::default(),
             power,
+            listeners: Listeners::default(),
         })
     }
 

@@ -4,6 +4,7 @@
 //! - `service`, `transport`, `channel`: from the virtio port (or a socket) to an HTTP/2 conversation
 //! - `grpc`, `routes`: from HTTP/2 to a handler for each rpc of the contract (`gen`)
 //! - `system`, `process`, `files`, `network`: the handlers
+//! - `sftp`: what the process service starts as a process of its own
 
 mod agent;
 mod blocking;
@@ -16,6 +17,7 @@ mod network;
 mod process;
 mod routes;
 pub mod service;
+pub mod sftp;
 mod system;
 mod transport;
 mod watched;

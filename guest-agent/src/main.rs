@@ -1,10 +1,11 @@
-//! One binary, two roles: PID 1 of a microVM, or a plain server on a socket.
+//! One binary, three roles: PID 1 of a microVM, a plain server on a socket, or the SFTP server of one client.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use coppice_guest_agent::boot;
 use coppice_guest_agent::service::{self, ServeOptions, Socket};
+use coppice_guest_agent::sftp;
 
 const USAGE: &str = "\
 usage: coppice-guest-agent serve (--unix PATH | --vsock PORT) --key HEX
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let outcome = match args.next().as_deref() {
         Some("serve") => serve(args),
+        Some(sftp::ARGUMENT) => sftp::serve_standard_streams(),
         Some("--version") => {
             println!("{}", env!("CARGO_PKG_VERSION"));
             Ok(())

@@ -80,6 +80,12 @@ async fn dispatch(agent: &Rc<Agent>, method: Method, call: Call) -> Result<(), S
             })
             .await
         }
+        NetworkWatchListeners => {
+            streaming(call, |_: gen::ListListenersRequest, outgoing| {
+                network::watch_listeners(agent, outgoing)
+            })
+            .await
+        }
     }
 }
 

@@ -37,6 +37,7 @@ pub use manifest::manifest;
 pub use read::read;
 pub use search::search;
 pub use stat::stat;
+pub(crate) use temporary::rename as rename_file;
 pub use watch::watch;
 pub use write::write;
 

@@ -11,7 +11,7 @@ pub use bulk::{field_prefix, Bulk, Filled, BULK_BYTES};
 pub use call::{framed, Call, Outgoing};
 pub use incoming::Incoming;
 pub use server::serve;
-pub use status::{Code, Status};
+pub use status::{describe, Code, Status};
 
 /// Bounds on what the peer may make the agent hold.
 pub mod limits {

@@ -91,7 +91,7 @@ fn classify(error: &io::Error) -> (Code, Option<&'static str>) {
 }
 
 /// The system's text without Rust's " (os error N)".
-fn describe(error: &io::Error) -> String {
+pub fn describe(error: &io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error") {
         Some(end) => text[..end].to_string(),

@@ -1,153 +1,108 @@
-//! ListListeners, from /proc.
+//! ListListeners and WatchListeners.
 
-use std::collections::HashMap;
-use std::fs;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::Mutex;
+use tokio::time::{sleep, Instant};
+
+use super::sockets::{listening, name_of, owners, Socket};
+use crate::agent::Agent;
 use crate::blocking::blocking;
 use crate::gen::{ListListenersResponse, Listener};
-use crate::grpc::Status;
+use crate::grpc::{Outgoing, Status};
 
-const LISTEN: &str = "0A";
+/// Between two looks of one watcher.
+const PERIOD: Duration = Duration::from_secs(1);
+/// What somebody has seen within this time is taken as it is: several watchers cost what one does.
+const FRESH: Duration = Duration::from_millis(900);
 
 pub async fn list_listeners() -> Result<ListListenersResponse, Status> {
     blocking(|| {
-        let mut sockets = Vec::new();
-        for path in ["/proc/net/tcp", "/proc/net/tcp6"] {
-            // The second one is missing without IPv6.
-            let table = fs::read_to_string(path).unwrap_or_default();
-            sockets.extend(table.lines().skip(1).filter_map(parse));
-        }
-        sockets.sort();
-        sockets.dedup_by(|a, b| (&a.address, a.port) == (&b.address, b.port));
-        let owners = if sockets.is_empty() {
-            HashMap::new()
-        } else {
-            owners()
-        };
-        let listeners = sockets
-            .into_iter()
-            .map(|socket| {
-                let (pid, process) = owners.get(&socket.inode).cloned().unwrap_or_default();
-                let Socket { address, port, .. } = socket;
-                Listener {
-                    address,
-                    port: u32::from(port),
-                    pid,
-                    process,
-                }
-            })
-            .collect();
-        Ok(ListListenersResponse { listeners })
+        let seen = Seen::default().again();
+        Ok(Arc::unwrap_or_clone(seen.response))
     })
     .await
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Socket {
-    port: u16,
-    address: String,
-    inode: u64,
+/// Until the client goes. While the workload is held nothing is looked at.
+pub async fn watch_listeners(
+    agent: &Agent,
+    outgoing: Outgoing<ListListenersResponse>,
+) -> Result<(), Status> {
+    let mut told = None;
+    loop {
+        agent.processes.hold.released().await;
+        let now = agent.listeners.look().await?;
+        if told.as_ref() != Some(&now) {
+            outgoing.send(&*now).await?;
+            told = Some(now);
+        }
+        sleep(PERIOD).await;
+    }
 }
 
-fn parse(line: &str) -> Option<Socket> {
-    let fields: Vec<&str> = line.split_whitespace().collect();
-    if *fields.get(3)? != LISTEN {
-        return None;
+/// What the watchers share. Nothing happens without one.
+#[derive(Default)]
+pub struct Listeners(Mutex<(Option<Instant>, Seen)>);
+
+impl Listeners {
+    async fn look(&self) -> Result<Arc<ListListenersResponse>, Status> {
+        let mut last = self.0.lock().await;
+        let (at, seen) = &mut *last;
+        if at.is_none_or(|at| at.elapsed() >= FRESH) {
+            // Should the caller go away meanwhile, the next look begins anew.
+            let before = std::mem::take(seen);
+            *at = None;
+            *seen = blocking(move || Ok(before.again())).await?;
+            *at = Some(Instant::now());
+        }
+        Ok(seen.response.clone())
     }
-    let (address, port) = fields.get(1)?.split_once(':')?;
-    Some(Socket {
-        port: u16::from_str_radix(port, 16).ok()?,
-        address: parse_address(address)?,
-        inode: fields.get(9)?.parse().ok()?,
-    })
 }
 
-/// Words of 32 bits in the machine's own byte order.
-fn parse_address(hex: &str) -> Option<String> {
-    let mut bytes = Vec::new();
-    for at in (0..hex.len()).step_by(8) {
-        bytes.extend(
-            u32::from_str_radix(hex.get(at..at + 8)?, 16)
-                .ok()?
-                .to_ne_bytes(),
-        );
-    }
-    if let Ok(v4) = <[u8; 4]>::try_from(bytes.as_slice()) {
-        return Some(Ipv4Addr::from(v4).to_string());
-    }
-    let v6 = <[u8; 16]>::try_from(bytes.as_slice()).ok()?;
-    Some(Ipv6Addr::from(v6).to_string())
+#[derive(Default)]
+struct Seen {
+    sockets: Vec<Socket>,
+    response: Arc<ListListenersResponse>,
 }
 
-/// Which process holds a socket: inode to (pid, name). A socket of several belongs to the first.
-fn owners() -> HashMap<u64, (u32, String)> {
-    let mut owners = HashMap::new();
-    let mut pids: Vec<u32> = fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect();
-    pids.sort_unstable();
-    for pid in pids {
-        let mut name = None;
-        for fd in fs::read_dir(format!("/proc/{pid}/fd"))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            let Some(inode) = socket_inode(&fd.path()) else {
-                continue;
-            };
-            let name = name.get_or_insert_with(|| {
-                fs::read_to_string(format!("/proc/{pid}/comm"))
-                    .unwrap_or_default()
-                    .trim()
-                    .to_string()
-            });
-            owners.entry(inode).or_insert_with(|| (pid, name.clone()));
+impl Seen {
+    /// Reading the tables is cheap. Finding out whose a socket is takes a walk over everything that is open, and is
+    /// done when something has changed.
+    fn again(self) -> Seen {
+        let sockets = listening();
+        if sockets == self.sockets && self.has_its_owners() {
+            return self;
+        }
+        let owners = match sockets.is_empty() {
+            true => HashMap::new(),
+            false => owners(),
+        };
+        let listeners = sockets.iter().map(|socket| {
+            let (pid, process) = owners.get(&socket.inode).cloned().unwrap_or_default();
+            Listener {
+                address: socket.address.clone(),
+                port: u32::from(socket.port),
+                pid,
+                process,
+            }
+        });
+        let listeners = listeners.collect();
+        Seen {
+            sockets,
+            response: Arc::new(ListListenersResponse { listeners }),
         }
     }
-    owners
-}
 
-fn socket_inode(path: &std::path::Path) -> Option<u64> {
-    let target = fs::read_link(path).ok()?;
-    target
-        .to_str()?
-        .strip_prefix("socket:[")?
-        .strip_suffix(']')?
-        .parse()
-        .ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_listening_sockets_are_taken() {
-        let listening =
-            "0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4242 1";
-        let socket = parse(listening).unwrap();
-        assert_eq!(
-            (socket.address.as_str(), socket.port, socket.inode),
-            ("127.0.0.1", 8080, 4242)
-        );
-        assert_eq!(parse(&listening.replace(" 0A ", " 01 ")), None);
-        assert_eq!(parse("junk"), None);
-    }
-
-    #[test]
-    fn addresses_of_the_sixth_version_too() {
-        assert_eq!(
-            parse_address("00000000000000000000000001000000").unwrap(),
-            "::1"
-        );
-        assert_eq!(
-            parse_address("00000000000000000000000000000000").unwrap(),
-            "::"
-        );
+    /// A server may become another program, or end and leave its socket to a child.
+    fn has_its_owners(&self) -> bool {
+        let mut asked = HashSet::new();
+        self.response
+            .listeners
+            .iter()
+            .filter(|owned| owned.pid != 0 && asked.insert(owned.pid))
+            .all(|owned| name_of(owned.pid) == owned.process)
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::gen::tunnel_request::Part as Request;
 use crate::gen::tunnel_response::Part as Response;
-use crate::gen::{TunnelConnected, TunnelRequest, TunnelResponse, TunnelTarget};
+use crate::gen::{CloseStdin, TunnelConnected, TunnelRequest, TunnelResponse, TunnelTarget};
 use crate::grpc::{field_prefix, Bulk, Code, Incoming, Outgoing, Status};
 
 use super::resolve::resolve;
@@ -108,7 +108,10 @@ async fn from_socket(
         reader.readable().await.map_err(|error| broken(&error))?;
         let chunk = match bulk.fill(CHUNK_BYTES, |out| reader.try_read(out)) {
             Ok(Some(chunk)) => chunk,
-            Ok(None) => return Ok(()),
+            Ok(None) => {
+                let end = Response::End(CloseStdin {});
+                return outgoing.send(&TunnelResponse { part: Some(end) }).await;
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(broken(&error)),
         };

@@ -25,6 +25,9 @@ pub struct ChildPlan {
     /// uid, gid, groups. None for root.
     pub user: Option<(u32, u32, *const u32, usize)>,
     pub cwd: *const libc::c_char,
+    pub cwd_or_root: bool,
+    /// Executed instead of `programs`.
+    pub own: Option<RawFd>,
     /// Tried in turn; ends with a null.
     pub programs: *const *const libc::c_char,
     pub argv: *const *const libc::c_char,
@@ -85,11 +88,28 @@ unsafe fn prepare(plan: &ChildPlan) -> Result<(), Step> {
         )?;
     }
     libc::umask(0o022);
-    check(libc::chdir(plan.cwd), Step::Directory)
+    let entered = libc::chdir(plan.cwd);
+    if entered < 0 && plan.cwd_or_root {
+        return check(libc::chdir(c"/".as_ptr()), Step::Directory);
+    }
+    check(entered, Step::Directory)
 }
 
 /// Returns only when no program could be executed, with errno of the most telling attempt.
 unsafe fn exec(plan: &ChildPlan) {
+    if let Some(own) = plan.own {
+        let nothing = c"".as_ptr();
+        let flags = libc::AT_EMPTY_PATH;
+        libc::syscall(
+            libc::SYS_execveat,
+            own,
+            nothing,
+            plan.argv,
+            plan.envp,
+            flags,
+        );
+        return;
+    }
     let mut denied = 0;
     let mut program = plan.programs;
     while !(*program).is_null() {

@@ -12,20 +12,25 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 const IMAGE_ENV: &str = "/etc/coppice/image.env";
 const SYSTEM_ENV: &str = "/etc/environment";
 
-pub fn build(account: &Account, terminal: bool, set: &Vars, spec: &Vars) -> Vars {
+/// With `login` the account's own variables are not overruled by the image's and SetEnv's.
+pub fn build(account: &Account, login: bool, terminal: bool, set: &Vars, spec: &Vars) -> Vars {
     let mut vars = Vars::new();
+    let own = [
+        ("HOME", &account.home),
+        ("USER", &account.name),
+        ("LOGNAME", &account.name),
+        ("SHELL", &account.shell),
+    ]
+    .map(|(name, value)| (name.to_string(), value.clone()));
     let mut put = |name: &str, value: &str| {
         vars.insert(name.to_string(), value.to_string());
     };
     put("PATH", PATH);
     put("LANG", "C.UTF-8");
-    put("HOME", &account.home);
-    put("USER", &account.name);
-    put("LOGNAME", &account.name);
-    put("SHELL", &account.shell);
     if terminal {
         put("TERM", "xterm-256color");
     }
+    vars.extend(own.clone());
     vars.extend(parse_system(
         &fs::read_to_string(SYSTEM_ENV).unwrap_or_default(),
     ));
@@ -33,6 +38,9 @@ pub fn build(account: &Account, terminal: bool, set: &Vars, spec: &Vars) -> Vars
         &fs::read_to_string(IMAGE_ENV).unwrap_or_default(),
     ));
     vars.extend(set.clone());
+    if login {
+        vars.extend(own);
+    }
     vars.extend(spec.clone());
     vars
 }
@@ -83,6 +91,25 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.to_string(), value.to_string()))
             .collect()
+    }
+
+    #[test]
+    fn a_login_has_the_accounts_variables_whatever_is_set_for_all() {
+        let account = Account {
+            name: "dev".into(),
+            uid: 1000,
+            gid: 1000,
+            groups: vec![1000],
+            home: "/home/dev".into(),
+            shell: "/bin/sh".into(),
+        };
+        let set = vars(&[("HOME", "/elsewhere"), ("A", "1")]);
+        let spec = vars(&[("SHELL", "/bin/own")]);
+        let of = |login| build(&account, login, false, &set, &spec);
+        assert_eq!(of(true)["HOME"], "/home/dev");
+        assert_eq!(of(true)["A"], "1");
+        assert_eq!(of(true)["SHELL"], "/bin/own");
+        assert_eq!(of(false)["HOME"], "/elsewhere");
     }
 
     #[test]

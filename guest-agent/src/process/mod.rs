@@ -15,6 +15,7 @@ mod hold;
 mod log;
 mod manage;
 mod open;
+mod program;
 mod pty;
 mod registry;
 mod spawn;

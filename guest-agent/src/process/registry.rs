@@ -2,8 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
@@ -16,7 +15,7 @@ use super::env::Vars;
 use super::handle::Process;
 use super::hold::Hold;
 use super::log::{Budget, Log};
-use super::spawn::spawn;
+use super::spawn::{spawn, Supplies};
 use super::spec::Launch;
 use super::stdin::Stdin;
 use super::supervise::supervise;
@@ -50,7 +49,7 @@ pub struct Processes {
     groups: Cell<u64>,
     budget: Rc<Budget>,
     cgroups: Option<CgroupRoot>,
-    null: Option<File>,
+    supplies: Option<Supplies>,
     pub env: RefCell<Vars>,
     pub hold: Rc<Hold>,
 }
@@ -75,7 +74,7 @@ impl Processes {
             groups: Cell::new(0),
             budget: Budget::new(LOG_BYTES.min(memory / 8)),
             cgroups,
-            null: OpenOptions::new().read(true).open("/dev/null").ok(),
+            supplies: Supplies::open().ok(),
             env: RefCell::default(),
             hold: Rc::new(Hold::new(workload)),
         })
@@ -117,12 +116,12 @@ impl Processes {
                 .with("not_started"));
             }
         };
-        let null = self
-            .null
+        let supplies = self
+            .supplies
             .as_ref()
-            .ok_or_else(|| Status::internal("there is no /dev/null"))?;
+            .ok_or_else(|| Status::internal("there was no /dev or /proc when the agent began"))?;
         let started = Instant::now();
-        let spawned = match spawn(&launch, cgroup.as_ref(), null.as_raw_fd()) {
+        let spawned = match spawn(&launch, cgroup.as_ref(), supplies) {
             Ok(spawned) => spawned,
             Err(status) => {
                 if let Some(cgroup) = cgroup {

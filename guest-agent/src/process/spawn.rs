@@ -2,21 +2,36 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 use super::cgroup::Cgroup;
 use super::child::{self, ChildPlan, Step};
 use super::clone::vfork_into;
-use super::env::Vars;
+use super::program::Program;
 use super::pty;
 use super::spec::{Command, Launch};
 use crate::grpc::{Code, Status};
 
-const SHELL: &str = "/bin/sh";
 /// Fewer switches between a busy writer and the agent than with the default of 64 KiB.
 const PIPE_BYTES: libc::c_int = 256 << 10;
+
+/// What the agent holds open for the processes it starts.
+pub struct Supplies {
+    null: File,
+    /// The agent's own program. Of a machine that has left its initramfs no path leads to it.
+    own: File,
+}
+
+impl Supplies {
+    pub fn open() -> io::Result<Supplies> {
+        Ok(Supplies {
+            null: File::open("/dev/null")?,
+            own: File::open("/proc/self/exe")?,
+        })
+    }
+}
 
 /// The agent's ends of what a process was given.
 pub struct Spawned {
@@ -29,22 +44,26 @@ pub struct Spawned {
 }
 
 /// Nothing has run when this fails.
-pub fn spawn(launch: &Launch, cgroup: Option<&Cgroup>, null: RawFd) -> Result<Spawned, Status> {
-    let (ours, theirs) = streams(launch, null)
+pub fn spawn(
+    launch: &Launch,
+    cgroup: Option<&Cgroup>,
+    supplies: &Supplies,
+) -> Result<Spawned, Status> {
+    let (ours, theirs) = streams(launch, supplies.null.as_raw_fd())
         .map_err(|error| not_started("opening the process's streams", &error))?;
-    let script = script(&launch.command)
+    let Program {
+        paths,
+        argv,
+        script,
+    } = Program::new(launch)
         .map_err(|error| not_started("writing the command to memory", &error))?;
-
-    let argv = argv(&launch.command, script.as_ref());
-    let programs = programs(&argv[0], &launch.env);
     let env: Vec<String> = launch
         .env
         .iter()
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
-    let (argv, programs, env) = (strings(argv)?, strings(programs)?, strings(env)?);
-    let (argv_list, program_list, env_list) =
-        (pointers(&argv), pointers(&programs), pointers(&env));
+    let (argv, paths, env) = (strings(argv)?, strings(paths)?, strings(env)?);
+    let (argv_list, path_list, env_list) = (pointers(&argv), pointers(&paths), pointers(&env));
     let cwd = strings(vec![launch.cwd.clone()])?;
     let account = &launch.account;
     let groups = &account.groups;
@@ -56,7 +75,9 @@ pub fn spawn(launch: &Launch, cgroup: Option<&Cgroup>, null: RawFd) -> Result<Sp
         script: script.as_ref().map(AsRawFd::as_raw_fd),
         user,
         cwd: cwd[0].as_ptr(),
-        programs: program_list.as_ptr(),
+        cwd_or_root: launch.cwd_or_root,
+        own: matches!(launch.command, Command::Sftp).then(|| supplies.own.as_raw_fd()),
+        programs: path_list.as_ptr(),
         argv: argv_list.as_ptr(),
         envp: env_list.as_ptr(),
         failure: None,
@@ -176,44 +197,6 @@ fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-fn script(command: &Command) -> io::Result<Option<File>> {
-    let Command::Script(text) = command else {
-        return Ok(None);
-    };
-    // SAFETY: the name is a C string; the descriptor is ours.
-    let mut file = unsafe {
-        let fd = libc::memfd_create(c"command".as_ptr(), libc::MFD_CLOEXEC);
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        File::from_raw_fd(fd)
-    };
-    file.write_all(text.as_bytes())?;
-    Ok(Some(file))
-}
-
-fn argv(command: &Command, script: Option<&File>) -> Vec<String> {
-    match (command, script) {
-        (Command::Argv(argv), _) => argv.clone(),
-        (_, Some(file)) => vec![SHELL.into(), format!("/proc/self/fd/{}", file.as_raw_fd())],
-        (Command::Shell(text) | Command::Script(text), None) => {
-            vec![SHELL.into(), "-c".into(), text.clone()]
-        }
-    }
-}
-
-/// The paths to try for a program, as a shell would: through PATH unless it names a path.
-fn programs(program: &str, env: &Vars) -> Vec<String> {
-    if program.contains('/') {
-        return vec![program.to_string()];
-    }
-    let path = env.get("PATH").map_or("", String::as_str);
-    path.split(':')
-        .filter(|part| !part.is_empty())
-        .map(|part| format!("{part}/{program}"))
-        .collect()
-}
-
 fn strings(list: Vec<String>) -> Result<Vec<CString>, Status> {
     list.into_iter()
         .map(|text| CString::new(text).map_err(|_| Status::invalid("a string contains a NUL")))
@@ -239,7 +222,7 @@ fn refusal(launch: &Launch, step: Step, error: &io::Error) -> Status {
     let what = match (step, &launch.command) {
         (Step::Directory, _) => format!("working directory {}", launch.cwd),
         (Step::Exec, Command::Argv(argv)) => argv[0].clone(),
-        (Step::Exec, _) => SHELL.to_string(),
+        (Step::Exec, _) => launch.shell.clone(),
         (step, _) => format!("preparing the process ({step:?})"),
     };
     if error.raw_os_error() == Some(libc::E2BIG) {

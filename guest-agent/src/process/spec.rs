@@ -16,6 +16,8 @@ const MOST_KEEP: u32 = 4 << 20;
 /// Linux takes no longer string as one argument or variable, its NUL included.
 const STRING_BYTES: usize = 128 << 10;
 const WORKSPACE: &str = "/workspace";
+const SHELL: &str = "/bin/sh";
+const SFTP: &str = "sftp";
 
 /// What is run.
 #[derive(Debug)]
@@ -24,13 +26,21 @@ pub enum Command {
     Shell(String),
     /// A command that is too long for an argument: the shell reads it from a file.
     Script(String),
+    /// The shell itself, as a login begins.
+    Login,
+    /// The agent's own server, on the process's stdin and stdout.
+    Sftp,
 }
 
 /// Everything that is needed to start a process, checked.
 pub struct Launch {
     pub command: Command,
+    /// Runs whatever needs a shell.
+    pub shell: String,
     pub env: Vars,
     pub cwd: String,
+    /// The root will do where `cwd` cannot be entered.
+    pub cwd_or_root: bool,
     pub account: Account,
     pub terminal: Option<TerminalSize>,
     pub timeout_ms: u64,
@@ -52,12 +62,33 @@ impl Launch {
         if spec.user.contains('\0') || spec.cwd.contains('\0') {
             return Err(Status::invalid("user or cwd contains a NUL"));
         }
-        let command = command(spec.command, spec.argv)?;
-        let account = users::lookup(&spec.user)?;
+        let command = command(spec.command, spec.argv, &spec.subsystem, spec.login)?;
+        if matches!(command, Command::Sftp) && spec.terminal.is_some() {
+            return Err(Status::invalid("a subsystem takes no terminal"));
+        }
+        let mut account = users::lookup(&spec.user)?;
+        if spec.login && !Path::new(&account.shell).exists() {
+            account.shell = SHELL.into();
+        }
+        let at_home = (spec.login || matches!(command, Command::Sftp)) && spec.cwd.is_empty();
         Ok(Launch {
             command,
-            env: env::build(&account, spec.terminal.is_some(), set, &spec.env),
-            cwd: directory(spec.cwd),
+            shell: match spec.login {
+                true => account.shell.clone(),
+                false => SHELL.into(),
+            },
+            env: env::build(
+                &account,
+                spec.login,
+                spec.terminal.is_some(),
+                set,
+                &spec.env,
+            ),
+            cwd: match at_home {
+                true => account.home.clone(),
+                false => directory(spec.cwd),
+            },
+            cwd_or_root: at_home,
             account,
             terminal: spec.terminal,
             timeout_ms: spec.timeout_ms,
@@ -77,6 +108,8 @@ impl Launch {
         let mut title = match &self.command {
             Command::Argv(argv) => argv.join(" "),
             Command::Shell(text) | Command::Script(text) => text.clone(),
+            Command::Login => self.shell.clone(),
+            Command::Sftp => SFTP.into(),
         };
         let mut end = title.len().min(256);
         while !title.is_char_boundary(end) {
@@ -114,11 +147,26 @@ pub fn check_vars(vars: &Vars) -> Result<(), Status> {
     Ok(())
 }
 
-fn command(command: String, argv: Vec<String>) -> Result<Command, Status> {
-    if command.is_empty() == argv.is_empty() {
-        return Err(Status::invalid(
-            "exactly one of command and argv must be given",
-        ));
+fn command(
+    command: String,
+    argv: Vec<String>,
+    subsystem: &str,
+    login: bool,
+) -> Result<Command, Status> {
+    let given = [!command.is_empty(), !argv.is_empty(), !subsystem.is_empty()];
+    match given.into_iter().filter(|given| *given).count() {
+        0 if login => return Ok(Command::Login),
+        1 => {}
+        _ => {
+            return Err(Status::invalid(
+                "exactly one of command, argv and subsystem must be given, or login",
+            ))
+        }
+    }
+    match subsystem {
+        "" => {}
+        SFTP => return Ok(Command::Sftp),
+        other => return Err(Status::invalid(format!("there is no subsystem {other:?}"))),
     }
     if command.contains('\0') || argv.iter().any(|argument| argument.contains('\0')) {
         return Err(Status::invalid("the command contains a NUL"));
@@ -169,16 +217,37 @@ mod tests {
     }
 
     #[test]
-    fn exactly_one_of_command_and_argv_is_taken() {
-        assert!(refused(ProcessSpec::default()));
-        let both = ProcessSpec {
-            command: "a".into(),
-            argv: vec!["b".into()],
-            ..Default::default()
-        };
-        assert!(refused(both));
-        assert!(!refused(ProcessSpec {
-            command: "true".into(),
+    fn exactly_one_of_command_argv_and_subsystem_is_taken_or_a_login_alone() {
+        for (text, argv, subsystem, login, good) in [
+            ("", "", "", false, false),
+            ("a", "", "", false, true),
+            ("", "a", "", false, true),
+            ("", "", "sftp", false, true),
+            ("", "", "", true, true),
+            ("a", "", "", true, true),
+            ("", "a", "", true, true),
+            ("", "", "sftp", true, true),
+            ("a", "b", "", false, false),
+            ("a", "", "sftp", true, false),
+            ("", "a", "sftp", false, false),
+            ("", "", "scp", false, false),
+        ] {
+            let spec = ProcessSpec {
+                command: text.into(),
+                argv: argv.split_whitespace().map(String::from).collect(),
+                subsystem: subsystem.into(),
+                login,
+                ..Default::default()
+            };
+            assert_eq!(!refused(spec.clone()), good, "{spec:?}");
+        }
+    }
+
+    #[test]
+    fn a_subsystem_takes_no_terminal() {
+        assert!(refused(ProcessSpec {
+            subsystem: "sftp".into(),
+            terminal: Some(TerminalSize::default()),
             ..Default::default()
         }));
     }
@@ -186,15 +255,15 @@ mod tests {
     #[test]
     fn a_command_too_long_for_an_argument_becomes_a_script() {
         assert!(matches!(
-            command("x".repeat(131_071), vec![]),
+            command("x".repeat(131_071), vec![], "", false),
             Ok(Command::Shell(_))
         ));
         assert!(matches!(
-            command("x".repeat(131_072), vec![]),
+            command("x".repeat(131_072), vec![], "", false),
             Ok(Command::Script(_))
         ));
-        assert!(command("x".repeat((1 << 20) + 1), vec![]).is_err());
-        assert!(command(String::new(), vec!["x".repeat(131_072)]).is_err());
+        assert!(command("x".repeat((1 << 20) + 1), vec![], "", false).is_err());
+        assert!(command(String::new(), vec!["x".repeat(131_072)], "", false).is_err());
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub use hold::{hold, release};
 pub use identity::{HOSTNAME_FILE, MACHINE_ID_FILE};
 pub use info::{boot_id, get_info, ping};
 pub use power::{shutdown, Power};
+pub use procfs::read_trimmed;
 pub use stats::get_stats;
 
 /// All memory of the machine.

@@ -14,6 +14,9 @@ use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::Status;
 
+pub mod session;
+pub mod sftp;
+
 #[allow(clippy::all)]
 #[path = "../../src/gen/client.rs"]
 mod client;
