@@ -283,3 +283,30 @@ function notStarted(file: string): CoppiceError {
     details: { program: file },
   });
 }
+
+export interface ForegroundProcess {
+  /** Resolves with what ended it. */
+  readonly exited: Promise<{ readonly code: number | null; readonly signal: string | null }>;
+  kill(signal: NodeJS.Signals): void;
+}
+
+/**
+ * Starts a command that has our terminal, or whatever our standard streams are.
+ * @throws CoppiceError `prerequisite_missing` when the program does not exist
+ */
+export function spawnInForeground(file: string, args: readonly string[]): ForegroundProcess {
+  const child = spawn(file, args, { stdio: 'inherit' });
+  const exited = new Promise<{ code: number | null; signal: string | null }>((resolve) => {
+    child.once('exit', (code, signal) => resolve({ code, signal }));
+    child.once('error', () => resolve({ code: 127, signal: null }));
+  });
+  if (child.pid === undefined) {
+    throw new CoppiceError({
+      code: 'prerequisite_missing',
+      message: `The program ${file} could not be started: it is not installed, or not on PATH.`,
+      next: `Install it with the package manager of this host.`,
+      details: { program: file },
+    });
+  }
+  return { exited, kill: (signal) => void child.kill(signal) };
+}

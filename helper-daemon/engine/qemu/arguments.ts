@@ -75,7 +75,7 @@ function memoryBackend(spec: MachineSpec, { memory }: HostFacts): string {
 function beginning(facts: MachineFacts, spec: MachineSpec, host: HostFacts): string[] {
   if (host.memory !== undefined) {
     const resume = ['-incoming', `fd:${String(host.memory.stateFd)}`];
-    // One with a socket is let go on once that listens: see cardSocket.ts.
+    // One with a socket is let go on when that is ready: see cardSocket.ts.
     const waits = spec.paused === true || spec.network?.backend.kind === 'socket';
     return waits ? [...resume, '-S'] : resume;
   }

@@ -1,34 +1,59 @@
 /**
- * The socket behind a network card. QEMU (seen with 7.2) opens it in a thread, and until that is done a packet of
- * the guest ends the whole process. A booting guest has none by then; one that continues from memory has.
+ * The socket behind a network card. QEMU (seen with 7.2) opens it in a thread, and until that is done it takes the
+ * card for connected: a packet of the guest then ends the whole process. A booting guest sends none so early; one
+ * that continues from memory does. Having been connected once, it knows when it is not.
  */
+import { once } from 'node:events';
+import net from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { CoppiceError } from '../../../protocol/errors.ts';
 import type { Qmp } from './qmp.ts';
+import { runFiles } from './runFiles.ts';
 
-/** A thread of the monitor needs a moment to begin. */
-const patienceMs = 5_000;
+const patienceMs = 10_000;
 
-/** @throws CoppiceError `internal` when the socket cannot be opened */
-export async function untilCardListens(qmp: Qmp): Promise<void> {
+/**
+ * Connects and goes away again, before the guest runs.
+ * @throws CoppiceError `internal`
+ */
+export async function primeCardSocket(runDir: string, qmp: Qmp): Promise<void> {
   const deadline = performance.now() + patienceMs;
-  for (;;) {
-    const text = String(
+  const isConnected = async (): Promise<boolean> =>
+    String(
       await qmp.execute('human-monitor-command', { 'command-line': 'info network' }),
-    );
-    if (!text.includes('type=stream,initializing')) {
-      const problem = /type=stream,error: (.*)/.exec(text)?.[1];
-      if (problem === undefined) return;
-      throw failed(problem.trim().slice(0, 300));
+    ).includes('type=stream,unix:');
+  const until = async (reached: () => Promise<boolean>): Promise<void> => {
+    while (!(await reached())) {
+      if (performance.now() > deadline) throw neverReady();
+      await delay(1);
     }
-    if (performance.now() > deadline) throw failed('it is not open yet');
-    await delay(1);
+  };
+  let socket: net.Socket | undefined;
+  await until(async () => (socket = await tryConnect(runFiles(runDir).network)) !== undefined);
+  try {
+    await until(isConnected);
+  } finally {
+    socket?.destroy();
+  }
+  await until(async () => !(await isConnected()));
+}
+
+/** Undefined while it is not there yet. */
+async function tryConnect(file: string): Promise<net.Socket | undefined> {
+  const socket = net.connect(file);
+  socket.on('error', () => undefined);
+  try {
+    await once(socket, 'connect');
+    return socket;
+  } catch {
+    return undefined;
   }
 }
 
-function failed(why: string): CoppiceError {
+function neverReady(): CoppiceError {
   return new CoppiceError({
     code: 'internal',
-    message: `The socket of the machine's network card does not work: ${why}.`,
+    message: "The socket of the machine's network card was not ready in time.",
+    next: 'Try again; if it stays so, look at the load of this host.',
   });
 }

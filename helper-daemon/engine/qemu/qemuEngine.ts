@@ -119,6 +119,8 @@ export function createQemuEngine(options: QemuEngineOptions): Engine {
         }
         const parts = {
           ...machineParts(identity, spec),
+          newCardSocket:
+            spec.resumeFrom !== undefined && spec.network?.backend.kind === 'socket',
           stderr: stderr.pipe,
           exited: child.exited,
         };

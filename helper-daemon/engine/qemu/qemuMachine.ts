@@ -13,7 +13,7 @@ import type {
 } from '../machine.ts';
 import type { TransportAddress } from '../../guest/transport.ts';
 import { isAlive, signalProcess, waitUntilGone } from '../processIdentity.ts';
-import { untilCardListens } from './cardSocket.ts';
+import { primeCardSocket } from './cardSocket.ts';
 import { createConsoleLog, type ConsoleLog } from './consoleLog.ts';
 import { currentDisk } from './diskNodes.ts';
 import { describeEnd, type EndFacts } from './machineEnd.ts';
@@ -41,6 +41,8 @@ export interface QemuMachineParts {
   readonly exited?: Promise<{ readonly code: number | null; readonly signal: string | null }>;
   /** It may stand still: attaching leaves it so. */
   readonly paused: boolean;
+  /** It continues from memory with a network card behind a socket that nobody has used. */
+  readonly newCardSocket?: boolean;
   readonly lowMemoryBytes: number;
   readonly throughMonitor: boolean;
   binding(): Promise<MachineBinding>;
@@ -110,6 +112,7 @@ class QemuMachine implements Machine {
         message: `The monitor behind run ${this.identity.runId} says that it is ${String(uuid).slice(0, 64)}.`,
       });
     }
+    if (this.#parts.newCardSocket === true) await primeCardSocket(this.#parts.runDir, this.#qmp);
     await this.#catchUp(this.#qmp);
   }
 
@@ -252,9 +255,7 @@ class QemuMachine implements Machine {
     } else if (status === 'io-error') {
       this.#setBlocked('host_disk_full');
     } else if (status === 'paused' || status === 'prelaunch') {
-      if (this.#paused || this.#capturing !== undefined) return;
-      await untilCardListens(qmp);
-      await qmp.execute('cont');
+      if (!this.#paused && this.#capturing === undefined) await qmp.execute('cont');
     }
   }
 
