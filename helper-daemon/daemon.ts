@@ -49,7 +49,7 @@ import { listening } from './workspaces/listening.ts';
 import { liveMachines } from './workspaces/liveMachines.ts';
 import { memories } from './workspaces/memories.ts';
 import { pool as openPool } from './workspaces/pool.ts';
-import { portWatch } from './workspaces/portWatch.ts';
+import { openForwards, portWatch } from './workspaces/portWatch.ts';
 import { readdress, tellAddresses } from './workspaces/readdress.ts';
 import { recover } from './workspaces/recover.ts';
 import type { WorkspaceServices } from './workspaces/services.ts';
@@ -152,13 +152,14 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     bootTimeoutMs: bootTimeoutMs(),
   };
   const moved = readdress(services);
+  await openForwards(services);
   await recover(services);
   await services.network.settle();
   await tellAddresses(services, moved);
   const templates = openTemplates(services);
   const pool = openPool(services, templates);
   const probes = openProbes(services);
-  const ports = await portWatch(services);
+  const ports = portWatch(services);
   const layerCare = careForLayers(services);
   const limits = lifetimes(services);
   await templates.tidy();

@@ -4,7 +4,7 @@
  *
  *   npm run bench [-- <group> …] [--storage] [--quick] [--no-build]
  *
- * Groups: known creates exec transfer snapshots forks memory chains storage; default: all but storage.
+ * Groups: known creates exec transfer snapshots forks memory chains network storage; default: all but storage.
  */
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -24,6 +24,7 @@ import { measureKnown } from '../test/bench/known.ts';
 import { prepareTemplate } from '../test/bench/machines.ts';
 import { reportTable, writeReport, type Section } from '../test/bench/report.ts';
 import type { Measured } from '../test/bench/samples.ts';
+import { measureNetwork } from '../test/bench/network.ts';
 import { measureSnapshots } from '../test/bench/snapshots.ts';
 import { measureStorage } from '../test/bench/storage.ts';
 import { measureTransfer } from '../test/bench/transfer.ts';
@@ -39,6 +40,7 @@ const groups: Readonly<Record<string, (context: BenchContext) => Promise<Measure
   forks: measureForks,
   memory: measureMemory,
   chains: measureChains,
+  network: measureNetwork,
   known: measureKnown,
   storage: measureStorage,
 };

@@ -62,6 +62,9 @@ export const needs = [
     packages: ['libelf-dev'],
   },
 
+  { group: 'bridge', what: 'nftables', commands: ['nft'], packages: ['nftables'] },
+  { group: 'bridge', what: 'iproute2', commands: ['ip'], packages: ['iproute2'] },
+
   { group: 'image', what: 'mmdebstrap', commands: ['mmdebstrap'], packages: ['mmdebstrap'] },
   { group: 'image', what: 'newuidmap', commands: ['newuidmap'], packages: ['uidmap'] },
 
@@ -87,8 +90,6 @@ export const needs = [
   { group: 'test', what: 'tmux', commands: ['tmux'], packages: ['tmux'] },
   { group: 'test', what: 'git', commands: ['git'], packages: ['git'] },
   { group: 'test', what: 'Python 3', commands: ['python3'], packages: ['python3'] },
-  { group: 'test', what: 'nftables', commands: ['nft'], packages: ['nftables'] },
-  { group: 'test', what: 'iproute2', commands: ['ip'], packages: ['iproute2'] },
   { group: 'test', what: 'rsync', commands: ['rsync'], packages: ['rsync'] },
   { group: 'test', what: 'C++ compiler', commands: ['g++'], packages: ['build-essential'] },
 ];
@@ -97,8 +98,8 @@ export const needs = [
 export const groupsOfTask = {
   quickstart: ['run', 'kernel', 'image', 'rust'],
   build: ['run', 'kernel', 'image', 'rust'],
-  bench: ['run', 'kernel', 'image', 'rust'],
-  test: ['run', 'kernel', 'image', 'rust', 'lint', 'test'],
+  bench: ['run', 'bridge', 'kernel', 'image', 'rust'],
+  test: ['run', 'bridge', 'kernel', 'image', 'rust', 'lint', 'test'],
   check: ['rust', 'lint'],
   generate: ['rust'],
 };

@@ -12,6 +12,7 @@ export interface ForwardListeners {
   /** Undefined when it listens; else why not, and it is tried again with the next `open`. */
   open(forward: PortForwardRecord): Promise<ListenProblem | undefined>;
   close(forward: Pick<PortForwardRecord, 'bind' | 'hostPort'>): void;
+  isOpen(forward: Pick<PortForwardRecord, 'bind' | 'hostPort'>): boolean;
   problem(forward: Pick<PortForwardRecord, 'bind' | 'hostPort'>): string | undefined;
   closeAll(): void;
 }
@@ -94,6 +95,7 @@ export function forwardListeners(
       open.delete(key);
       problems.delete(key);
     },
+    isOpen: (forward) => open.has(keyOf(forward)),
     problem(forward) {
       const code = problems.get(keyOf(forward));
       if (code === undefined) return undefined;

@@ -23,8 +23,13 @@ export function cardFor(services: WorkspaceServices, id: string): Card | undefin
     revision: record.networkRevision,
     forwards: services.forwards
       .of(id)
-      // What listens on the machine's own loopback is reached through the daemon's listener alone.
-      .filter(({ guestPort }) => !listensOnlyInside(listening, guestPort))
+      // What listens on the machine's own loopback is reached through the daemon's listener alone; and a port
+      // that somebody else has is theirs.
+      .filter(
+        (forward) =>
+          services.forwardListeners.isOpen(forward) &&
+          !listensOnlyInside(listening, forward.guestPort),
+      )
       .map(({ bind, hostPort, guestPort }) => ({ bind, hostPort, guestPort })),
   };
 }

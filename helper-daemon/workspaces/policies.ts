@@ -28,7 +28,10 @@ export async function changePolicy(
     const { network } = resolveWorkspace(services.store, id);
     const changed = await policyFrom(services, network, input);
     services.transaction(() => {
-      services.store.update(id, { network: changed, networkRevision: nextRevision(services) });
+      services.store.update(id, {
+        network: changed,
+        ...(allowsAllOf(changed, network) ? {} : { networkRevision: nextRevision(services) }),
+      });
     });
     await refreshCard(services, id);
     const view = viewPolicy(changed);
@@ -57,6 +60,16 @@ export async function policyFrom(
   };
   if (policy.internet !== 'off' && before.internet === 'off') await requireUplink(services);
   return policy;
+}
+
+const reach: readonly NetworkPolicy['internet'][] = ['off', 'list', 'full'];
+
+/** Then no connection outwards has to end. Those between machines are judged packet by packet anyway. */
+function allowsAllOf(after: NetworkPolicy, before: NetworkPolicy): boolean {
+  return (
+    reach.indexOf(after.internet) >= reach.indexOf(before.internet) &&
+    before.allow.every((target) => after.allow.includes(target))
+  );
 }
 
 function internetFrom(before: NetworkPolicy, input: PolicyInput): NetworkPolicy['internet'] {

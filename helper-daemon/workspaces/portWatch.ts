@@ -16,14 +16,18 @@ const nameLength = 64;
 /** Between attempts where the agent cannot be asked. */
 const patienceMs = 2_000;
 
-/** Call it after recovery: from here on every machine that becomes a workspace's is followed. */
-export async function portWatch(services: WorkspaceServices): Promise<PortWatch> {
-  const closed = new AbortController();
+/** Call it before recovery: what the kernel carries must not be interrupted. */
+export async function openForwards(services: WorkspaceServices): Promise<void> {
   for (const forward of services.forwards.all()) {
     const problem = await services.forwardListeners.open(forward);
     if (problem === undefined) continue;
     services.log.warn({ ...forward, problem: problem.code }, 'port forward not open');
   }
+}
+
+/** Call it after recovery: from here on every machine that becomes a workspace's is followed. */
+export function portWatch(services: WorkspaceServices): PortWatch {
+  const closed = new AbortController();
   const unsubscribe = services.machines.onSet((live) => follow(services, live, closed.signal));
   for (const live of services.machines.all()) follow(services, live, closed.signal);
   return {

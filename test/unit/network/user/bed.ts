@@ -43,6 +43,8 @@ export interface Wired {
   /** The outside sends a packet to the machine. */
   arrive(packet: Buffer): void;
   policy(policy: Partial<NetworkPolicy>): void;
+  /** The card changes, and its policy does not. */
+  rename(name: string): void;
   /** What has come since the last call, on either wire. */
   take(): { toGuest: Seen[]; outside: Seen[] };
   tcp(to: string, port: number, more?: Partial<Segment>): void;
@@ -113,6 +115,9 @@ export function createBed(): Bed {
         },
         policy(next) {
           changeCard(machine, cardOf(name, address, next));
+        },
+        rename(next) {
+          changeCard(machine, { ...machine.card, name: next });
         },
         take: () => ({ toGuest: toGuest.splice(0), outside: outside.splice(0) }),
         tcp: (to, port, more) => send(tcp({ from: address, to, ports: [40_000, port], ...more })),

@@ -242,7 +242,9 @@ describe('names', () => {
     const { bed, a } = bedWith(list);
     a.machine.reach.admit([server], [undefined], 300, bed.now);
     a.tcp(server, 443);
-    a.take();
+    a.rename('b');
+    a.tcp(server, 443);
+    expect(a.take().outside).toHaveLength(2);
     a.policy({ internet: 'list', allow: ['example.com:443', 'example.org'] });
     a.tcp(server, 443, { flags: flag.ack });
     a.tcp(server, 443);

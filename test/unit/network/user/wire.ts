@@ -18,16 +18,16 @@ export interface Segment {
 
 export const flag = { fin: 1, syn: 2, rst: 4, push: 8, ack: 16 } as const;
 
-export function macBytes(text: string): Buffer {
+function macBytes(text: string): Buffer {
   return Buffer.from(text.replaceAll(':', ''), 'hex');
 }
 
-export function addressBytes(text: string): Buffer {
+function addressBytes(text: string): Buffer {
   return Buffer.from(text.split('.').map(Number));
 }
 
 /** RFC 1071, word by word. */
-export function checksum(bytes: Buffer): number {
+function checksum(bytes: Buffer): number {
   let sum = 0;
   for (let at = 0; at < bytes.length; at += 2) {
     sum += (bytes[at]! << 8) + (bytes[at + 1] ?? 0);
