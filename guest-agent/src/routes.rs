@@ -81,7 +81,7 @@ async fn dispatch(agent: &Rc<Agent>, method: Method, call: Call) -> Result<(), S
             .await
         }
         NetworkWatchListeners => {
-            streaming(call, |_: gen::ListListenersRequest, outgoing| {
+            streaming(call, |_: gen::WatchListenersRequest, outgoing| {
                 network::watch_listeners(agent, outgoing)
             })
             .await

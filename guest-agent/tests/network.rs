@@ -122,7 +122,7 @@ async fn listeners_are_listed_with_their_process() {
 }
 
 /// The messages of a watch until one says what is expected of a port: whether somebody listens.
-async fn until_port(watch: &mut Streaming<ListListenersResponse>, port: u32, expected: bool) {
+async fn until_port(watch: &mut Streaming<WatchListenersResponse>, port: u32, expected: bool) {
     loop {
         let next = tokio::time::timeout(Duration::from_secs(30), watch.message());
         let message = next.await.expect("no change was told").unwrap().unwrap();
@@ -144,7 +144,7 @@ async fn every_watcher_is_told_at_once_and_whenever_listeners_change() {
     let port = |listener: &TcpListener| u32::from(listener.local_addr().unwrap().port());
     let mut watches = Vec::new();
     for _ in 0..3 {
-        let call = client.network.watch_listeners(ListListenersRequest {});
+        let call = client.network.watch_listeners(WatchListenersRequest {});
         watches.push(call.await.unwrap().into_inner());
     }
     for watch in &mut watches {
@@ -188,7 +188,7 @@ async fn a_listener_that_changes_hands_is_told_without_a_change_of_its_socket() 
     .spawn()
     .unwrap();
     drop(listener);
-    let call = client.network.watch_listeners(ListListenersRequest {});
+    let call = client.network.watch_listeners(WatchListenersRequest {});
     let mut watch = call.await.unwrap().into_inner();
     let mut seen = Vec::new();
     while seen.last().map(String::as_str) != Some("sleep") {
@@ -220,7 +220,7 @@ async fn nothing_is_looked_at_once_nobody_watches() {
     let agent = Agent::start();
     let mut client = agent.connect().await;
     let _listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let call = client.network.watch_listeners(ListListenersRequest {});
+    let call = client.network.watch_listeners(WatchListenersRequest {});
     let mut watch = call.await.unwrap().into_inner();
     watch.message().await.unwrap().unwrap();
     let before = bytes_read(agent.pid());

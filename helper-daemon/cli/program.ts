@@ -219,7 +219,10 @@ function parseFlag(flag: FlagSpec, named: string, value: string, previous: unkno
         `For example: ${named} on`,
       );
     case 'list':
-      return [...((previous as readonly string[] | undefined) ?? []), ...(value === '' ? [] : [value])];
+      return [
+        ...((previous as readonly string[] | undefined) ?? []),
+        ...(value === '' ? [] : [value]),
+      ];
     case 'numbers':
       return [
         ...((previous as readonly number[] | undefined) ?? []),

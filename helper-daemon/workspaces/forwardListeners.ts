@@ -122,7 +122,9 @@ function listen(
   { bind, hostPort }: PortForwardRecord,
 ): Promise<ListenProblem | undefined> {
   return new Promise((resolve) => {
-    server.once('error', (error: NodeJS.ErrnoException) => resolve({ code: error.code ?? 'unknown' }));
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      resolve({ code: error.code ?? 'unknown' }),
+    );
     server.listen({ host: bind, port: hostPort, exclusive: true }, () => {
       server.removeAllListeners('error');
       server.on('error', () => undefined);

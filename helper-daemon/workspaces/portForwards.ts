@@ -17,7 +17,7 @@ export function portForwards(services: WorkspaceServices, id: string): PortForwa
   return services.forwards.of(id).map((forward) => viewForward(services, forward));
 }
 
-export function viewForward(
+function viewForward(
   { forwardListeners }: Pick<WorkspaceServices, 'forwardListeners'>,
   forward: PortForwardRecord,
 ): PortForward {
@@ -60,7 +60,11 @@ export async function addForward(
       );
     const forward =
       same ??
-      (await make(services, { workspaceId: id, bind, guestPort: input.guest_port }, input.host_port));
+      (await make(
+        services,
+        { workspaceId: id, bind, guestPort: input.guest_port },
+        input.host_port,
+      ));
     await refreshCard(services, id);
     announcePorts(services, id);
     return { workspace_id: input.workspace_id, ...viewForward(services, forward) };

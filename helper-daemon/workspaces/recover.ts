@@ -123,7 +123,11 @@ async function takeOver(
     channelKey: run.channelKey,
     generation: record.generation,
   });
-  await connectCard(services, { workspaceId: record.id, ...runReference(services.paths, run) }, machine);
+  await connectCard(
+    services,
+    { workspaceId: record.id, ...runReference(services.paths, run) },
+    machine,
+  );
   // The daemon before may have died before it could write down which process it had started.
   services.lightly(() => services.runs.setProcess(run.runId, machine.identity));
   watch(services, { workspaceId: record.id, runId: run.runId, machine, link });

@@ -31,9 +31,7 @@ export const networkPolicyOperation = defineOperation({
       .max(limits.networkTargets.max)
       .optional()
       .describe('TCP ports that every other machine may connect to. Replaces the list'),
-    bandwidth_mbit: bandwidthMbit
-      .optional()
-      .describe('Limit in each direction, Mbit/s; 0: none'),
+    bandwidth_mbit: bandwidthMbit.optional().describe('Limit in each direction, Mbit/s; 0: none'),
     team: teamName.optional().describe('Team whose members reach each other; empty: none'),
   }),
   output: z.object({ workspace_id: z.string(), network_policy: networkPolicy }),
@@ -89,7 +87,9 @@ export const networkLog = defineOperation({
   output: z.array(
     z.object({
       last_at: z.iso.datetime({ offset: true }),
-      kind: z.enum(['connection', 'name']).describe('Packets that were dropped, or a name that was not resolved'),
+      kind: z
+        .enum(['connection', 'name'])
+        .describe('Packets that were dropped, or a name that was not resolved'),
       destination: z.string().describe('Address or name'),
       port: z.int().nullable(),
       protocol: z.string().describe('tcp, udp, icmp or a number; dns for names'),
@@ -100,7 +100,11 @@ export const networkLog = defineOperation({
   risk: 'read',
   retry: 'safe',
   errors: ['not_found'],
-  cli: { command: 'network log', positionals: ['workspace_id'], flags: { max_entries: '-n, --max-entries' } },
+  cli: {
+    command: 'network log',
+    positionals: ['workspace_id'],
+    flags: { max_entries: '-n, --max-entries' },
+  },
 });
 
 export const portForwardAdd = defineOperation({
@@ -112,7 +116,9 @@ export const portForwardAdd = defineOperation({
     guest_port: port.describe('TCP port in the machine'),
     host_port: port
       .optional()
-      .describe('Port on this host; the same number where it is free and not privileged, else another'),
+      .describe(
+        'Port on this host; the same number where it is free and not privileged, else another',
+      ),
     bind: z
       .ipv4()
       .optional()
@@ -137,7 +143,11 @@ export const portForwardRemove = defineOperation({
   risk: 'write',
   retry: 'safe',
   errors: ['not_found'],
-  cli: { command: 'port remove', aliases: ['port rm'], positionals: ['workspace_id', 'guest_port'] },
+  cli: {
+    command: 'port remove',
+    aliases: ['port rm'],
+    positionals: ['workspace_id', 'guest_port'],
+  },
 });
 
 export const portForwardList = defineOperation({

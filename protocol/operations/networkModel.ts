@@ -6,7 +6,7 @@ import { networkTarget } from '../networkTarget.ts';
 export const port = z.int().min(1).max(65_535);
 
 /** `off`: none. `list`: what `allow` names. `full`: every public address, and what `allow` names. */
-export const internetAccess = z.enum(['off', 'list', 'full']);
+const internetAccess = z.enum(['off', 'list', 'full']);
 
 export const teamName = z
   .string()

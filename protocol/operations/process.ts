@@ -103,7 +103,9 @@ export const processOpen = defineOperation({
     login: z
       .boolean()
       .optional()
-      .describe("As sshd would: the account's own shell, in its home, for the command or without one"),
+      .describe(
+        "As sshd would: the account's own shell, in its home, for the command or without one",
+      ),
     subsystem: z.enum(['sftp']).optional().describe('A service of the agent on stdin and stdout'),
     job_id: z.int().positive().optional().describe('Attach to this job instead'),
     stdout_offset: z

@@ -33,7 +33,10 @@ export const workspaceSummary = z.object({
   workspace_id: z.uuid(),
   name: z.string(),
   state: workspaceState,
-  ip: z.string().nullable().describe('Address; reachable from the host in system mode, null elsewhere'),
+  ip: z
+    .string()
+    .nullable()
+    .describe('Address; reachable from the host in system mode, null elsewhere'),
   base_image: z.string(),
   resources,
   created_at: z.iso.datetime({ offset: true }),

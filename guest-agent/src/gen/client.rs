@@ -1022,10 +1022,10 @@ pub mod network_service_client {
         /// The same at once, and again whenever it has changed; looked at about once a second while somebody watches.
         pub async fn watch_listeners(
             &mut self,
-            request: impl tonic::IntoRequest<::coppice_guest_agent::r#gen::ListListenersRequest>,
+            request: impl tonic::IntoRequest<::coppice_guest_agent::r#gen::WatchListenersRequest>,
         ) -> std::result::Result<
             tonic::Response<
-                tonic::codec::Streaming<::coppice_guest_agent::r#gen::ListListenersResponse>,
+                tonic::codec::Streaming<::coppice_guest_agent::r#gen::WatchListenersResponse>,
             >,
             tonic::Status,
         > {

@@ -917,6 +917,13 @@ pub struct ListListenersResponse {
     #[prost(message, repeated, tag = "1")]
     pub listeners: ::prost::alloc::vec::Vec<Listener>,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchListenersRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchListenersResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub listeners: ::prost::alloc::vec::Vec<Listener>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Listener {
     #[prost(string, tag = "1")]

@@ -10,7 +10,7 @@ use tokio::time::{sleep, Instant};
 use super::sockets::{listening, name_of, owners, Socket};
 use crate::agent::Agent;
 use crate::blocking::blocking;
-use crate::gen::{ListListenersResponse, Listener};
+use crate::gen::{ListListenersResponse, Listener, WatchListenersResponse};
 use crate::grpc::{Outgoing, Status};
 
 /// Between two looks of one watcher.
@@ -21,7 +21,8 @@ const FRESH: Duration = Duration::from_millis(900);
 pub async fn list_listeners() -> Result<ListListenersResponse, Status> {
     blocking(|| {
         let seen = Seen::default().again();
-        Ok(Arc::unwrap_or_clone(seen.response))
+        let WatchListenersResponse { listeners } = Arc::unwrap_or_clone(seen.response);
+        Ok(ListListenersResponse { listeners })
     })
     .await
 }
@@ -29,7 +30,7 @@ pub async fn list_listeners() -> Result<ListListenersResponse, Status> {
 /// Until the client goes. While the workload is held nothing is looked at.
 pub async fn watch_listeners(
     agent: &Agent,
-    outgoing: Outgoing<ListListenersResponse>,
+    outgoing: Outgoing<WatchListenersResponse>,
 ) -> Result<(), Status> {
     let mut told = None;
     loop {
@@ -48,7 +49,7 @@ pub async fn watch_listeners(
 pub struct Listeners(Mutex<(Option<Instant>, Seen)>);
 
 impl Listeners {
-    async fn look(&self) -> Result<Arc<ListListenersResponse>, Status> {
+    async fn look(&self) -> Result<Arc<WatchListenersResponse>, Status> {
         let mut last = self.0.lock().await;
         let (at, seen) = &mut *last;
         if at.is_none_or(|at| at.elapsed() >= FRESH) {
@@ -65,7 +66,7 @@ impl Listeners {
 #[derive(Default)]
 struct Seen {
     sockets: Vec<Socket>,
-    response: Arc<ListListenersResponse>,
+    response: Arc<WatchListenersResponse>,
 }
 
 impl Seen {
@@ -92,7 +93,7 @@ impl Seen {
         let listeners = listeners.collect();
         Seen {
             sockets,
-            response: Arc::new(ListListenersResponse { listeners }),
+            response: Arc::new(WatchListenersResponse { listeners }),
         }
     }
 

@@ -73,10 +73,7 @@ function listenText({ port, process }: ListeningPort): string {
   return process === '' ? String(port) : `${String(port)} (${printable(process)})`;
 }
 
-export function renderLog(
-  entries: OutputOf<'network_log'>,
-  { style, now }: RenderContext,
-): string {
+export function renderLog(entries: OutputOf<'network_log'>, { style, now }: RenderContext): string {
   if (entries.length === 0) return 'Nothing was denied in the last hour.';
   return renderTable(
     [
@@ -117,10 +114,7 @@ export function renderForwardRemoved({
     : `Nothing leads to port ${String(guest_port)} of ${workspace_id} any more.`;
 }
 
-export function renderPorts(
-  rows: OutputOf<'port_forward_list'>,
-  { style }: RenderContext,
-): string {
+export function renderPorts(rows: OutputOf<'port_forward_list'>, { style }: RenderContext): string {
   if (rows.length === 0) return 'No port is forwarded, and nothing listens.';
   return renderTable(
     [
@@ -135,7 +129,11 @@ export function renderPorts(
       reachedAt(forward, style),
       listening === null
         ? style.dim('nothing')
-        : printable(listening.process === '' ? listening.address : `${listening.process} on ${listening.address}`),
+        : printable(
+            listening.process === ''
+              ? listening.address
+              : `${listening.process} on ${listening.address}`,
+          ),
     ]),
     style,
   );

@@ -19,9 +19,9 @@ const patienceMs = 10_000;
 export async function primeCardSocket(runDir: string, qmp: Qmp): Promise<void> {
   const deadline = performance.now() + patienceMs;
   const isConnected = async (): Promise<boolean> =>
-    String(
-      await qmp.execute('human-monitor-command', { 'command-line': 'info network' }),
-    ).includes('type=stream,unix:');
+    String(await qmp.execute('human-monitor-command', { 'command-line': 'info network' })).includes(
+      'type=stream,unix:',
+    );
   const until = async (reached: () => Promise<boolean>): Promise<void> => {
     while (!(await reached())) {
       if (performance.now() > deadline) throw neverReady();

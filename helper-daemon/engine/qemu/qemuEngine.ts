@@ -119,8 +119,7 @@ export function createQemuEngine(options: QemuEngineOptions): Engine {
         }
         const parts = {
           ...machineParts(identity, spec),
-          newCardSocket:
-            spec.resumeFrom !== undefined && spec.network?.backend.kind === 'socket',
+          newCardSocket: spec.resumeFrom !== undefined && spec.network?.backend.kind === 'socket',
           stderr: stderr.pipe,
           exited: child.exited,
         };

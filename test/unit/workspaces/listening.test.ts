@@ -4,7 +4,13 @@ import { listening, listensOnlyInside } from '../../../helper-daemon/workspaces/
 const at = (port: number, address: string) => ({ port, address, pid: 1, process: 'server' });
 
 it('knows which ports can only be reached from inside', () => {
-  const ports = [at(80, '127.0.0.1'), at(80, '::1'), at(81, '0.0.0.0'), at(82, '127.0.0.1'), at(82, '::')];
+  const ports = [
+    at(80, '127.0.0.1'),
+    at(80, '::1'),
+    at(81, '0.0.0.0'),
+    at(82, '127.0.0.1'),
+    at(82, '::'),
+  ];
   expect(listensOnlyInside(ports, 80)).toBe(true);
   expect(listensOnlyInside(ports, 81)).toBe(false);
   expect(listensOnlyInside(ports, 82)).toBe(false);

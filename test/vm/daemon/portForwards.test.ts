@@ -73,9 +73,12 @@ describe('a port forward', () => {
     const forward = await add();
     expect(forward).toMatchObject({ guest_port: 8000, bind: '127.0.0.1', problem: null });
     expect(forward.host_port).toBeGreaterThanOrEqual(1024);
-    expect(await eventually(() => get(forward.host_port), (text) => text !== '')).toBe(
-      'served by web',
-    );
+    expect(
+      await eventually(
+        () => get(forward.host_port),
+        (text) => text !== '',
+      ),
+    ).toBe('served by web');
   });
 
   it('asked for twice is the same one', async () => {
@@ -171,7 +174,10 @@ while True:
     await expect(get(host_port)).rejects.toThrow(/ECONNRESET|socket hang up/);
     await client.call('workspace_start', { workspace_id: 'web' });
     await serve('web', 8000, '127.0.0.1');
-    await eventually(() => get(host_port), (text) => text === 'served by web');
+    await eventually(
+      () => get(host_port),
+      (text) => text === 'served by web',
+    );
     await daemon.kill();
     await expect(get(host_port)).rejects.toThrow(/ECONNREFUSED/);
     await daemon.start();

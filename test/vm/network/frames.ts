@@ -4,11 +4,11 @@ export const broadcastMac = 'ff:ff:ff:ff:ff:ff';
 
 export const etherTypes = { ipv4: 0x0800, arp: 0x0806, vlan: 0x8100, ipv6: 0x86dd, lldp: 0x88cc };
 
-export function macBytes(mac: string): Buffer {
+function macBytes(mac: string): Buffer {
   return Buffer.from(mac.replaceAll(':', ''), 'hex');
 }
 
-export function addressBytes(address: string): Buffer {
+function addressBytes(address: string): Buffer {
   return Buffer.from(address.split('.').map(Number));
 }
 

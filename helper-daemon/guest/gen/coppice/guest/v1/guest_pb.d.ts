@@ -2479,6 +2479,34 @@ export declare type ListListenersResponse = Message<"coppice.guest.v1.ListListen
 export declare const ListListenersResponseSchema: GenMessage<ListListenersResponse>;
 
 /**
+ * @generated from message coppice.guest.v1.WatchListenersRequest
+ */
+export declare type WatchListenersRequest = Message<"coppice.guest.v1.WatchListenersRequest"> & {
+};
+
+/**
+ * Describes the message coppice.guest.v1.WatchListenersRequest.
+ * Use `create(WatchListenersRequestSchema)` to create a new message.
+ */
+export declare const WatchListenersRequestSchema: GenMessage<WatchListenersRequest>;
+
+/**
+ * @generated from message coppice.guest.v1.WatchListenersResponse
+ */
+export declare type WatchListenersResponse = Message<"coppice.guest.v1.WatchListenersResponse"> & {
+  /**
+   * @generated from field: repeated coppice.guest.v1.Listener listeners = 1;
+   */
+  listeners: Listener[];
+};
+
+/**
+ * Describes the message coppice.guest.v1.WatchListenersResponse.
+ * Use `create(WatchListenersResponseSchema)` to create a new message.
+ */
+export declare const WatchListenersResponseSchema: GenMessage<WatchListenersResponse>;
+
+/**
  * @generated from message coppice.guest.v1.Listener
  */
 export declare type Listener = Message<"coppice.guest.v1.Listener"> & {
@@ -2936,8 +2964,8 @@ export declare const NetworkService: GenService<{
    */
   watchListeners: {
     methodKind: "server_streaming";
-    input: typeof ListListenersRequestSchema;
-    output: typeof ListListenersResponseSchema;
+    input: typeof WatchListenersRequestSchema;
+    output: typeof WatchListenersResponseSchema;
   },
 }>;
 
