@@ -19,7 +19,7 @@ export const frameType = {
   result: 5,
   /** JSON ErrorBody, last frame of a stream that failed. */
   error: 6,
-  /** JSON StreamStarted to the client: the process exists. */
+  /** JSON to the client: the process exists (StreamStarted), or the connection of a tunnel stands ({}). */
   started: 7,
 } as const;
 

@@ -39,7 +39,9 @@ const moduleOptions: BuildOptions = {
   format: 'esm',
   target: nodeTarget,
   banner: { js: `#!/usr/bin/env node\n${requireShim}` },
-  external: [...nativePackages],
+  // ssh2 does without its two native parts where they are not built, and here they never are.
+  external: [...nativePackages, 'cpu-features', '*/sshcrypto.node'],
+  define: { __dirname: 'import.meta.dirname' },
 };
 
 const programs: readonly Program[] = [

@@ -19,6 +19,9 @@ import { withFollow } from './commands/logs.ts';
 import { readSpec } from './commands/read.ts';
 import { runSpec } from './commands/run.ts';
 import { shellSpec } from './commands/shell.ts';
+import { sshSpec } from './commands/ssh.ts';
+import { sshConfigSpec } from './commands/sshConfig.ts';
+import { sshProxySpec } from './commands/sshProxy.ts';
 import { snapshotShowSpec } from './commands/snapshotShow.ts';
 import { writeSpec } from './commands/write.ts';
 import { needsOneOf, withPathAlone } from './commands/strictInput.ts';
@@ -33,6 +36,15 @@ const adapted: Readonly<Partial<Record<OperationName, (spec: CommandSpec) => Com
   workspace_configure: needsOneOf('ttl_secs', 'idle_suspend_secs'),
   snapshot_rename: needsOneOf('new_name', 'description'),
   snapshot_diff: withPathAlone,
+  network_policy: needsOneOf(
+    'internet',
+    'allow_internet',
+    'allow',
+    'allow_inter_vm',
+    'allowed_ports',
+    'bandwidth_mbit',
+    'team',
+  ),
   pool_set: needsOneOf('size', 'memory_budget_mb', 'templates'),
 };
 
@@ -50,7 +62,7 @@ const headings: Readonly<Record<string, readonly string[]>> = {
     'set',
     'destroy',
   ],
-  'Work in a machine': ['run', 'exec', 'shell', 'jobs', 'logs', 'stats'],
+  'Work in a machine': ['run', 'exec', 'shell', 'ssh', 'ssh-config', 'jobs', 'logs', 'stats'],
   Files: ['cp', 'read', 'write', 'edit', 'ls', 'stat', 'mkdir', 'mv', 'copy', 'delete', 'search'],
   'Snapshots and copies': [
     'snapshot create',
@@ -64,6 +76,7 @@ const headings: Readonly<Record<string, readonly string[]>> = {
     'export',
     'import',
   ],
+  Network: ['port', 'network'],
   'Images and storage': ['image', 'pool', 'storage', 'init'],
   'Coppice itself': ['status', 'doctor', 'daemon', 'completion'],
 };
@@ -89,6 +102,9 @@ export function allCommands(wanted: readonly string[]): readonly CommandSpec[] {
     runSpec(describe),
     execSpec(describe),
     shellSpec(describe),
+    sshSpec(describe),
+    sshConfigSpec,
+    sshProxySpec,
     jobsAttachSpec(describe),
     cpSpec,
     snapshotShowSpec(describe),

@@ -10,6 +10,8 @@ const undescribed: Describe = () => '';
 const hot: Readonly<Record<string, () => Promise<CommandSpec>>> = {
   exec: async () => (await import('./commands/exec.ts')).execSpec(undescribed),
   shell: async () => (await import('./commands/shell.ts')).shellSpec(undescribed),
+  ssh: async () => (await import('./commands/ssh.ts')).sshSpec(undescribed),
+  'ssh-proxy': async () => (await import('./commands/sshProxy.ts')).sshProxySpec,
   run: async () => (await import('./commands/run.ts')).runSpec(undescribed),
   cp: async () => (await import('./commands/cp.ts')).cpSpec,
   read: async () => (await import('./commands/read.ts')).readSpec(undescribed),

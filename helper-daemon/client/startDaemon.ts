@@ -111,7 +111,7 @@ async function startDaemon(options: ConnectOptions): Promise<StartedDaemon> {
     const child: DetachedProcess = spawnDetached(
       options.node ?? process.execPath,
       // A small young generation: the daemon makes little garbage, and 10 MiB less is resident.
-      ['--no-warnings', '--max-semi-space-size=2', bundle, '--user'],
+      ['--no-warnings', '--no-concurrent-sparkplug', '--max-semi-space-size=2', bundle, '--user'],
       { cwd: '/', output: output.fd },
     );
     const started: StartedDaemon = { outputFile };

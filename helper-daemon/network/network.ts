@@ -6,12 +6,14 @@ import type { DoctorCheck } from '../../protocol/operations/daemon.ts';
 import type { AddressPlan } from './addressPlan.ts';
 import type { NetworkPolicy } from './policy.ts';
 
-/** A forward that the network itself carries, past the daemon's listener (bridge mode only). */
-export interface DirectForward {
+/** A port of this host that leads to the machine. Only a bridge has anything to do with it. */
+export interface CardForward {
   /** Host address; 0.0.0.0: every address of the host. */
   readonly bind: string;
   readonly hostPort: number;
   readonly guestPort: number;
+  /** The kernel carries it, past the daemon's listener; else machines are only let through to that. */
+  readonly direct: boolean;
 }
 
 /** Everything the network must know of one machine. */
@@ -27,7 +29,7 @@ export interface Card {
    * earlier policy allowed are recognised by it, and end.
    */
   readonly revision: number;
-  readonly forwards: readonly DirectForward[];
+  readonly forwards: readonly CardForward[];
 }
 
 /** What the engine puts behind the card. */

@@ -24,10 +24,9 @@ export function listening(): Listening {
   };
 }
 
-/** Whether what listens there can only be reached from inside the machine. */
-export function listensOnlyInside(ports: readonly ListeningPort[], port: number): boolean {
-  const there = ports.filter((one) => one.port === port);
-  return there.length > 0 && there.every(({ address }) => isLoopback(address));
+/** Whether something listens there that is known to be reachable from outside the machine. */
+export function listensOutside(ports: readonly ListeningPort[], port: number): boolean {
+  return ports.some((one) => one.port === port && !isLoopback(one.address));
 }
 
 function isLoopback(address: string): boolean {

@@ -6,7 +6,7 @@ import type { NetworkIdentitySchema } from '../guest/gen/coppice/guest/v1/guest_
 import type { Card, RunKey } from '../network/network.ts';
 import type { NetworkPolicy } from '../network/policy.ts';
 import type { WorkspaceRecord } from '../store/workspaceStore.ts';
-import { listensOnlyInside } from './listening.ts';
+import { listensOutside } from './listening.ts';
 import type { WorkspaceServices } from './services.ts';
 
 /** Machines that are nobody, or only look at files, have no card that leads anywhere. */
@@ -23,14 +23,15 @@ export function cardFor(services: WorkspaceServices, id: string): Card | undefin
     revision: record.networkRevision,
     forwards: services.forwards
       .of(id)
-      // What listens on the machine's own loopback is reached through the daemon's listener alone; and a port
-      // that somebody else has is theirs.
-      .filter(
-        (forward) =>
-          services.forwardListeners.isOpen(forward) &&
-          !listensOnlyInside(listening, forward.guestPort),
-      )
-      .map(({ bind, hostPort, guestPort }) => ({ bind, hostPort, guestPort })),
+      // A port that somebody else has is theirs.
+      .filter((forward) => services.forwardListeners.isOpen(forward))
+      .map(({ bind, hostPort, guestPort }) => ({
+        bind,
+        hostPort,
+        guestPort,
+        // What listens on the machine's own loopback, or has not been told yet, the daemon's listener reaches.
+        direct: listensOutside(listening, guestPort),
+      })),
   };
 }
 

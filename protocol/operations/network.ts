@@ -172,7 +172,8 @@ export const portForwardList = defineOperation({
 export const tunnelOpen = defineOperation({
   name: 'tunnel_open',
   summary: 'Open one TCP connection that begins in a machine',
-  description: 'Data frames flow both ways; an end frame closes one direction.',
+  description:
+    'A started frame comes once it stands. Data frames flow both ways; an end frame closes one direction.',
   input: onWorkspace.extend({
     port,
     host: z

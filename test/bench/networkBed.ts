@@ -36,7 +36,7 @@ export function benchMachine(index: number): { readonly run: RunKey; readonly ca
         team: null,
       },
       revision: index + 1,
-      forwards: [{ bind: '127.0.0.1', hostPort: 20_000 + index, guestPort: 80 }],
+      forwards: [{ bind: '127.0.0.1', hostPort: 20_000 + index, guestPort: 80, direct: true }],
     },
   };
 }

@@ -1,6 +1,6 @@
 /** What a card means in the sets and maps of the skeleton. */
 import type { PortRange } from '../../../protocol/networkTarget.ts';
-import type { Card, DirectForward } from '../network.ts';
+import type { Card, CardForward } from '../network.ts';
 import {
   arePeers,
   inRange,
@@ -31,18 +31,27 @@ export function elementsOfCard(card: Card, tap: string): Element[] {
     ...(policy.allowInterVm ? [one('open', address)] : []),
     ...[...new Set(policy.allowedPorts)].map((port) => one('inbound', address, String(port))),
     ...card.forwards.flatMap((forward) => forwardElements(address, forward)),
+    ...[...new Set(card.forwards.map(({ guestPort }) => guestPort))].map((port) =>
+      one('forwarded', address, String(port)),
+    ),
   ];
 }
 
-function forwardElements(address: string, { bind, hostPort, guestPort }: DirectForward): Element[] {
+function forwardElements(
+  address: string,
+  { bind, hostPort, guestPort, direct }: CardForward,
+): Element[] {
   const value = [address, String(guestPort)];
   const port = String(hostPort);
   if (bind === '0.0.0.0') {
-    return [{ set: 'forwards_any', key: [port], value }, one('published_any', port)];
+    return [
+      ...(direct ? [{ set: 'forwards_any', key: [port], value } as const] : []),
+      one('published_any', port),
+    ];
   }
   const isLoopback = bind.startsWith('127.');
   return [
-    { set: 'forwards', key: [bind, port], value },
+    ...(direct ? [{ set: 'forwards', key: [bind, port], value } as const] : []),
     ...(isLoopback ? [] : [one('published', bind, port)]),
   ];
 }

@@ -22,6 +22,7 @@ const families = {
   inbound: 'inet',
   forwards: 'inet',
   forwards_any: 'inet',
+  forwarded: 'inet',
   published: 'inet',
   published_any: 'inet',
 } as const;

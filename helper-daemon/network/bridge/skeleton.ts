@@ -103,6 +103,8 @@ table inet coppice {
   set pairs { type ipv4_addr . ipv4_addr; }
   set open { type ipv4_addr; }
   set inbound { type ipv4_addr . inet_service; }
+  # Machine and port of every forward: redirected connections end when theirs has been taken back.
+  set forwarded { type ipv4_addr . inet_service; }
   map forwards { type ipv4_addr . inet_service : ipv4_addr . inet_service; }
   map forwards_any { type inet_service : ipv4_addr . inet_service; }
   # The same for machines, without those of the loopback.
@@ -180,6 +182,8 @@ table inet coppice {
   chain output {
     type filter hook output priority filter; policy accept;
     oifname ${br} icmp type redirect drop
+    # Not by device: here it is still the one from before the redirection.
+    ip daddr ${subnet} ct direction original ct status dnat ip daddr . tcp dport != @forwarded drop
   }
 
   chain forward {
@@ -201,7 +205,7 @@ table inet coppice {
   chain from_machine {
     meta nfproto != ipv4 drop
     ct state invalid drop
-    ct direction reply ct status dnat accept
+    ct direction reply ct status dnat ip saddr . tcp sport @forwarded accept
     ct direction reply drop
     # Somebody else's redirection of an address of this host, a published port of a container for example.
     ct status dnat goto deny
@@ -215,7 +219,7 @@ ${judge({ machine: 'ip saddr', other: 'ip daddr', port: 'th dport', refuse: 'got
   chain to_machine {
     meta nfproto != ipv4 drop
     ct state invalid drop
-    ct direction original ct status dnat accept
+    ct direction original ct status dnat ip daddr . tcp dport @forwarded accept
     ct direction original drop
     ct original ip saddr . ct mark @current accept
 ${judge({ machine: 'ip daddr', other: 'ip saddr', port: 'th sport', refuse: 'drop', admit: 'admit_to' })}

@@ -12,6 +12,7 @@ export function serveTunnel(network: GuestClients['network'], target: TunnelTarg
     const frames = frameSocket(socket);
     const end = {
       input: inputOf(frames),
+      connected: () => void frames.sendJson(frameType.started, {}),
       data: (chunk: Uint8Array) => frames.send(frameType.data, chunk),
       ended: () => void frames.send(frameType.end, new Uint8Array(0)),
     };

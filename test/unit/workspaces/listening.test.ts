@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
-import { listening, listensOnlyInside } from '../../../helper-daemon/workspaces/listening.ts';
+import { listening, listensOutside } from '../../../helper-daemon/workspaces/listening.ts';
 
 const at = (port: number, address: string) => ({ port, address, pid: 1, process: 'server' });
 
-it('knows which ports can only be reached from inside', () => {
+it('knows which ports can be reached from outside', () => {
   const ports = [
     at(80, '127.0.0.1'),
     at(80, '::1'),
@@ -11,10 +11,10 @@ it('knows which ports can only be reached from inside', () => {
     at(82, '127.0.0.1'),
     at(82, '::'),
   ];
-  expect(listensOnlyInside(ports, 80)).toBe(true);
-  expect(listensOnlyInside(ports, 81)).toBe(false);
-  expect(listensOnlyInside(ports, 82)).toBe(false);
-  expect(listensOnlyInside(ports, 83)).toBe(false);
+  expect(listensOutside(ports, 80)).toBe(false);
+  expect(listensOutside(ports, 81)).toBe(true);
+  expect(listensOutside(ports, 82)).toBe(true);
+  expect(listensOutside(ports, 83)).toBe(false);
 });
 
 it('remembers each machine for itself until it is gone', () => {

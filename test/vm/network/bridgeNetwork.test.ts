@@ -44,7 +44,7 @@ describe('the network', () => {
   });
 
   it('changes nothing by a transaction that fails, and says so', async () => {
-    const forward = { bind: '127.0.0.1', hostPort: 8100, guestPort: 1 };
+    const forward = { bind: '127.0.0.1', hostPort: 8100, guestPort: 1, direct: true };
     const first = await scene.attach(testMachine(43, {}, [forward]));
     const before = await scene.rules();
     const second = testMachine(44, { allowInterVm: true }, [forward]);

@@ -344,8 +344,8 @@ describe('a machine with a stack of its own', () => {
 
   it('is reached through its forwards, from where they are bound', async () => {
     const forwards = [
-      { bind: '127.0.0.1', hostPort: 8001, guestPort: 7000 },
-      { bind: '0.0.0.0', hostPort: 8002, guestPort: 7000 },
+      { bind: '127.0.0.1', hostPort: 8001, guestPort: 7000, direct: true },
+      { bind: '0.0.0.0', hostPort: 8002, guestPort: 7000, direct: true },
     ];
     const machine = testMachine(35, {}, forwards);
     const other = testMachine(36);

@@ -45,6 +45,10 @@ export interface TestDaemonOptions {
   readonly templates?: boolean;
   /** An existing directory to work in, say a small file system; made and removed by the daemon's when absent. */
   readonly home?: string;
+  /** Network namespace that it lives in, machines included. */
+  readonly namespace?: string;
+  /** Over the variables of the test. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export async function startTestDaemon(
@@ -87,13 +91,22 @@ export async function startTestDaemon(
   }
 
   async function start(): Promise<void> {
-    child = spawn(process.execPath, ['--no-warnings', daemonProgram, `--${mode}`], {
+    const program = [process.execPath, '--no-warnings', daemonProgram, `--${mode}`];
+    // `ip netns exec` becomes the program: its process id is the daemon's.
+    const [command = '', ...args] =
+      options.namespace === undefined
+        ? program
+        : ['ip', 'netns', 'exec', options.namespace, ...program];
+    child = spawn(command, args, {
       stdio: ['ignore', 'ignore', 'inherit'],
       env: {
         ...process.env,
         COPPICE_HOME: home,
         COPPICE_USERS: usersFile,
         COPPICE_TEMPLATES: options.templates === true ? '1' : '0',
+        // A bridge is made only where it is the test's own: never on the network of whoever runs the tests.
+        ...(options.namespace === undefined ? { COPPICE_NETWORK: 'user' } : {}),
+        ...options.env,
       },
     });
     const client = await connect();

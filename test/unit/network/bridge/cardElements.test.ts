@@ -68,12 +68,12 @@ describe('the elements of a card', () => {
 
   it('publish forwards to other machines unless they are bound to a loopback', () => {
     const forwards = [
-      { bind: '127.0.0.1', hostPort: 1, guestPort: 80 },
-      { bind: '0.0.0.0', hostPort: 2, guestPort: 80 },
-      { bind: '192.0.2.1', hostPort: 3, guestPort: 80 },
+      { bind: '127.0.0.1', hostPort: 1, guestPort: 80, direct: true },
+      { bind: '0.0.0.0', hostPort: 2, guestPort: 80, direct: true },
+      { bind: '192.0.2.1', hostPort: 3, guestPort: 80, direct: true },
     ];
     const all = ids(card({}, { forwards }));
-    expect(all.filter((id) => id.startsWith('forwards'))).toEqual([
+    expect(all.filter((id) => /^forwards(_any)?\|/.test(id))).toEqual([
       'forwards|127.0.0.1 1|10.42.0.5 80',
       'forwards_any|2|10.42.0.5 80',
       'forwards|192.0.2.1 3|10.42.0.5 80',
@@ -82,6 +82,12 @@ describe('the elements of a card', () => {
       'published_any|2|',
       'published|192.0.2.1 3|',
     ]);
+  });
+
+  it('leave to the daemon what the kernel cannot carry', () => {
+    const forwards = [{ bind: '0.0.0.0', hostPort: 2, guestPort: 80, direct: false }];
+    const all = ids(card({}, { forwards })).filter((id) => /^(forward|publish)/.test(id));
+    expect(all.sort()).toEqual(['forwarded|10.42.0.5 80|', 'published_any|2|']);
   });
 
   it('name another limit for another bandwidth', () => {
