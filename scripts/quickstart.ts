@@ -17,6 +17,7 @@ import { progressDisplay } from '../images/progressDisplay.ts';
 import { asCoppiceError, CoppiceError } from '../protocol/errors.ts';
 import { buildAll } from './build.ts';
 import { buildAssets } from './buildAssets.ts';
+import { reachAndBeDenied } from './quickstartNetwork.ts';
 import { snapshotsAndForks, type Step } from './quickstartSnapshots.ts';
 
 const identity = { name: 'quickstart', version };
@@ -162,7 +163,9 @@ async function useMachine(client: CoppiceClient): Promise<void> {
   try {
     await runCommands(client, machine.workspace_id);
     await moveFile(client, machine.workspace_id);
-    await snapshotsAndForks({ client, machine: machine.workspace_id, signal, step, always, show });
+    const stage = { client, machine: machine.workspace_id, signal, step, always, show };
+    await reachAndBeDenied(stage);
+    await snapshotsAndForks(stage);
   } finally {
     await always('Machine destroyed', () =>
       client.call('workspace_destroy', { workspace_id: machine.workspace_id }),
@@ -254,6 +257,8 @@ function summary(): void {
   for (const [command, effect] of [
     ['bin/coppice create demo', 'a machine that stays'],
     ['bin/coppice shell demo', 'a terminal in it'],
+    ['bin/coppice ssh demo', 'the same with ssh, scp, rsync and git'],
+    ['bin/coppice port add demo 8000', 'its port 8000 on this host'],
     ['bin/coppice snapshot create demo s1 -m', 'its state, memory and all'],
     ['bin/coppice fork demo -n 4', 'four copies whose programs go on'],
     ['bin/coppice run --in . -- ls -l', 'a command in a machine that exists only for it'],
