@@ -25,8 +25,8 @@ export interface Card {
   readonly mac: string;
   readonly policy: NetworkPolicy;
   /**
-   * 1 to 2^31 - 1, unlike that of any other machine, and new whenever the policy has changed: connections that an
-   * earlier policy allowed are recognised by it, and end.
+   * 1 to 2^31 - 1, unlike that of any other machine, and new whenever the policy allows less than before:
+   * connections that an earlier policy allowed are recognised by it, and end unless this one allows them too.
    */
   readonly revision: number;
   readonly forwards: readonly CardForward[];

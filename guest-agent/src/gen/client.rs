@@ -373,8 +373,8 @@ pub mod process_service_client {
         }
         /// The one way to run something and talk to it. The first input must be `start` or `attach`; after
         /// that stdin, resize, signals. The stream ends after `exited`. When the client goes away a process
-        /// started with keep=false is killed with everything it started; with keep=true it lives on and can be
-        /// attached again.
+        /// started with keep=false is killed with everything it started (a login is hung up, see there); with keep=true it
+        /// lives on and can be attached again.
         pub async fn open(
             &mut self,
             request: impl tonic::IntoStreamingRequest<

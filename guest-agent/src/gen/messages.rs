@@ -209,6 +209,12 @@ pub struct ProcessSpec {
     /// As sshd would: the account's shell of /etc/passwd (/bin/sh where there is none) runs `command`, or, without one
     /// and without argv, is a login shell. The directory is the account's home when cwd is empty ("/" where that is
     /// missing); USER, LOGNAME, HOME and SHELL are its.
+    ///
+    /// Without keep it also ends as with sshd. What the first process leaves running lives on, no longer listed but part
+    /// of the workload still, and timeout_ms counts for it as well. With a terminal the call ends with the first process,
+    /// else when that has ended and nobody has its output open any more. When the client goes away its process group
+    /// gets a SIGHUP (a terminal is closed, which does the same), and is killed if the first process has not ended
+    /// within 2 s; what is in another group or session lives on.
     #[prost(bool, tag = "12")]
     pub login: bool,
     /// A service of the agent itself on stdin and stdout, instead of command and argv: "sftp" (SFTP version 3, with the

@@ -2,11 +2,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Trees nest only as deep as a workload makes them.
 const DEEPEST: usize = 16;
+const EVENTS: &str = "cgroup.events";
 
 /// The directory below which processes get their cgroups.
 pub struct CgroupRoot {
@@ -49,19 +50,23 @@ impl CgroupRoot {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             outcome => outcome?,
         }
-        let directory = File::open(&path)?;
-        Ok(Cgroup { path, directory })
+        Ok(Cgroup { path })
     }
 }
 
 pub struct Cgroup {
     path: PathBuf,
-    directory: File,
 }
 
 impl Cgroup {
-    pub fn fd(&self) -> RawFd {
-        self.directory.as_raw_fd()
+    /// For a child to be born into.
+    pub fn directory(&self) -> io::Result<File> {
+        File::open(&self.path)
+    }
+
+    /// To be watched (urgent data) and asked by `says_populated`.
+    pub fn events(&self) -> io::Result<File> {
+        File::open(self.path.join(EVENTS))
     }
 
     pub fn kill(&self) {
@@ -76,8 +81,7 @@ impl Cgroup {
     }
 
     pub fn is_populated(&self) -> bool {
-        fs::read_to_string(self.path.join("cgroup.events"))
-            .is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
+        self.events().is_ok_and(|events| says_populated(&events))
     }
 
     /// True when it is gone; false while something lives in it.
@@ -92,6 +96,15 @@ impl Cgroup {
             }
         }
     }
+}
+
+/// False of a cgroup that has gone.
+pub fn says_populated(events: &File) -> bool {
+    let mut text = [0; 256];
+    let count = events.read_at(&mut text, 0).unwrap_or(0);
+    text[..count]
+        .split(|byte| *byte == b'\n')
+        .any(|line| line == b"populated 1")
 }
 
 /// Writes a control of a cgroup. Not as a file is written: cutting it first is work for the kernel, and for nothing.

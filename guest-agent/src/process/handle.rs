@@ -1,11 +1,13 @@
 //! One process as the clients see it.
 
 use std::cell::{Cell, RefCell};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Instant;
 
 use tokio::sync::Notify;
 
+use super::hangup::HangUp;
 use super::log::Log;
 use super::stdin::Stdin;
 use super::tree::Tree;
@@ -22,8 +24,13 @@ pub struct Process {
     pub tree: Tree,
     pub title: String,
     pub label: String,
-    pub terminal: Option<std::os::fd::OwnedFd>,
+    pub has_terminal: bool,
+    /// Closed when it is hung up.
+    pub terminal: RefCell<Option<OwnedFd>>,
     pub keep: bool,
+    /// Ends as a session of sshd does.
+    pub session: bool,
+    pub hang_up: HangUp,
     pub started_unix_ms: i64,
     pub started: Instant,
     pub stdin: Option<Rc<Stdin>>,
@@ -53,7 +60,7 @@ impl Process {
             pid: self.tree.pid as u32,
             command: self.title.clone(),
             label: self.label.clone(),
-            terminal: self.terminal.is_some(),
+            terminal: self.has_terminal,
             kept: self.keep,
             started_unix_ms: self.started_unix_ms,
             exited: *self.exited.borrow(),
@@ -61,6 +68,23 @@ impl Process {
             stderr_bytes: self.total(STDERR),
             attached_clients: self.clients.get(),
             inherited_from: self.inherited_from.get(),
+        }
+    }
+
+    /// Tells a session that its client has gone. Only while it is running.
+    fn hang_up(&self) {
+        if !self.hang_up.begin() {
+            return;
+        }
+        if let Some(stdin) = &self.stdin {
+            stdin.abandon();
+        }
+        if self.has_terminal {
+            // The last descriptor is the reader's, which closes it as soon as it has its turn; then the kernel
+            // hangs up.
+            self.terminal.take();
+        } else {
+            self.tree.signal_group(libc::SIGHUP);
         }
     }
 
@@ -78,7 +102,7 @@ impl Process {
     }
 }
 
-/// Kills a process that is not kept when its client goes away.
+/// Kills a process that is not kept when its client goes away, and hangs up a session.
 pub struct Leash(pub Rc<Process>);
 
 impl Drop for Leash {
@@ -86,7 +110,12 @@ impl Drop for Leash {
         let process = &self.0;
         process.owner.set(None);
         process.room.notify_waiters();
-        if process.is_running() && !process.keep {
+        if !process.is_running() || process.keep {
+            return;
+        }
+        if process.session {
+            process.hang_up();
+        } else {
             process.tree.kill();
         }
     }

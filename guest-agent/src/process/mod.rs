@@ -2,7 +2,8 @@
 //!
 //! A call makes a `Launch` out of a spec (spec, env, users), starts it (spawn, clone, child, pty,
 //! cgroup) and gets a `Process`, whose supervisor drains its output into two `Log`s and sees to its
-//! end. Clients only ever read the logs. `Hold` stops the workload as a whole.
+//! end. Clients only ever read the logs. A login is hung up instead of killed (hangup), and what it leaves
+//! running is outlived. `Hold` stops the workload as a whole.
 
 mod capture;
 mod cgroup;
@@ -11,10 +12,12 @@ mod clone;
 mod env;
 mod exec;
 mod handle;
+mod hangup;
 mod hold;
 mod log;
 mod manage;
 mod open;
+mod outlive;
 mod program;
 mod pty;
 mod registry;

@@ -173,11 +173,15 @@ async fn take_input(
                 None => return Status::invalid("the process was started without stdin"),
             },
             Some(Input::CloseStdin(_)) => close_stdin(process),
-            Some(Input::Resize(size)) => match &process.terminal {
-                // It fails only when the terminal has gone with its process.
-                Some(terminal) => drop(pty::resize(terminal.as_raw_fd(), &size)),
-                None => return Status::invalid("the process has no terminal"),
-            },
+            Some(Input::Resize(_)) if !process.has_terminal => {
+                return Status::invalid("the process has no terminal")
+            }
+            Some(Input::Resize(size)) => {
+                if let Some(terminal) = &*process.terminal.borrow() {
+                    // It fails only when the terminal has gone with its process.
+                    let _ = pty::resize(terminal.as_raw_fd(), &size);
+                }
+            }
             Some(Input::Signal(signal)) => match check_signal(signal) {
                 Ok(()) => send_signal(process, signal),
                 Err(status) => return status,
@@ -203,6 +207,7 @@ fn send_signal(process: &Process, signal: i32) {
     }
     let foreground = process
         .terminal
+        .borrow()
         .as_ref()
         .and_then(|fd| pty::foreground(fd.as_raw_fd()));
     match foreground {

@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 use super::cgroup::CgroupRoot;
 use super::env::Vars;
 use super::handle::Process;
+use super::hangup::HangUp;
 use super::hold::Hold;
 use super::log::{Budget, Log};
 use super::spawn::{spawn, Supplies};
@@ -150,8 +151,11 @@ impl Processes {
             tree,
             title: launch.title(),
             label: launch.label,
-            terminal,
+            has_terminal: terminal.is_some(),
+            terminal: RefCell::new(terminal),
             keep: launch.keep,
+            session: launch.session,
+            hang_up: HangUp::default(),
             started_unix_ms: unix_ms(),
             started,
             stdin,

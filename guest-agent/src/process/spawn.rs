@@ -65,6 +65,10 @@ pub fn spawn(
     let (argv, paths, env) = (strings(argv)?, strings(paths)?, strings(env)?);
     let (argv_list, path_list, env_list) = (pointers(&argv), pointers(&paths), pointers(&env));
     let cwd = strings(vec![launch.cwd.clone()])?;
+    let directory = cgroup
+        .map(Cgroup::directory)
+        .transpose()
+        .map_err(|error| not_started("opening its cgroup", &error))?;
     let account = &launch.account;
     let groups = &account.groups;
     let user =
@@ -84,7 +88,13 @@ pub fn spawn(
     };
     // SAFETY: `run` keeps the rules, and everything the plan points to outlives the child's use of it,
     // because this thread waits for its exec.
-    let born = unsafe { vfork_into(cgroup.map(Cgroup::fd), child::run, &raw mut plan) };
+    let born = unsafe {
+        vfork_into(
+            directory.as_ref().map(AsRawFd::as_raw_fd),
+            child::run,
+            &raw mut plan,
+        )
+    };
     let (pid, pidfd) = born.map_err(|error| not_started("starting a process", &error))?;
     // SAFETY: the child wrote it, if at all, before this thread went on.
     if let Some((step, errno)) = unsafe { ptr::read_volatile(&raw const plan.failure) } {

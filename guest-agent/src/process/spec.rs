@@ -45,6 +45,8 @@ pub struct Launch {
     pub terminal: Option<TerminalSize>,
     pub timeout_ms: u64,
     pub keep: bool,
+    /// Ends as a session of sshd does. A job, which no client's going ends, does not.
+    pub session: bool,
     pub keep_bytes: usize,
     pub stdin: bool,
     pub label: String,
@@ -93,6 +95,7 @@ impl Launch {
             terminal: spec.terminal,
             timeout_ms: spec.timeout_ms,
             keep: spec.keep,
+            session: spec.login && !spec.keep,
             keep_bytes: if spec.keep_bytes == 0 {
                 DEFAULT_KEEP
             } else {

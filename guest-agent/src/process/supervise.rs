@@ -3,15 +3,18 @@
 use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::pin::pin;
+use std::pin::{pin, Pin};
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::time::{sleep, Instant};
 
+use super::cgroup::Cgroup;
 use super::handle::{Process, STDERR, STDOUT};
+use super::hangup::overdue;
 use super::hold::Hold;
+use super::outlive::outlive;
 use super::registry::Processes;
 use super::spawn::{reap, Ended};
 use crate::gen::Exited;
@@ -30,12 +33,28 @@ pub async fn supervise(
     outputs: Vec<OwnedFd>,
     timeout: Option<Duration>,
 ) {
+    let mut expired = pin!(expire(&processes.hold, timeout));
+    // Nothing of the process but its cgroup is held longer than it: neither its streams nor its logs.
+    let left = run(&processes, process, outputs, expired.as_mut()).await;
+    if let Some(cgroup) = left {
+        outlive(cgroup, expired).await;
+    }
+}
+
+/// Returns the cgroup of what may live on by itself.
+async fn run(
+    processes: &Processes,
+    process: Rc<Process>,
+    outputs: Vec<OwnedFd>,
+    mut expired: Pin<&mut impl Future<Output = ()>>,
+) -> Option<Cgroup> {
     let mut drained = pin!(drain_all(&process, outputs));
     let mut at_end = false;
     let mut timed_out = false;
+    let mut overdue = pin!(overdue(&process, &processes.hold));
+    let mut given_up = false;
     {
         let mut ended = pin!(leader_ended(&process));
-        let mut expired = pin!(expire(&processes.hold, timeout));
         loop {
             tokio::select! {
                 biased;
@@ -45,20 +64,35 @@ pub async fn supervise(
                     timed_out = true;
                     process.tree.kill();
                 }
+                () = &mut overdue, if process.session && !given_up => {
+                    given_up = true;
+                    process.tree.signal_group(libc::SIGKILL);
+                }
             }
         }
     }
-    let ended = reap(&process.tree.pidfd);
     let duration = process.started.elapsed();
+    // A terminal's session ends with its leader, others when nobody has their output open any more.
+    // After a hang-up that is not awaited for ever: a shell that cannot say what has ended never gets to its traps.
+    if process.session && !process.has_terminal && !at_end && !timed_out && !given_up {
+        tokio::select! {
+            biased;
+            () = &mut drained => at_end = true,
+            () = &mut overdue => {}
+            () = &mut expired => timed_out = true,
+        }
+    }
     if timed_out {
         process.tree.kill();
     }
-    if !at_end {
+    if !at_end && !process.hang_up.has_happened() {
         tokio::select! {
             () = &mut drained => at_end = true,
             () = quiet(&process) => {}
         }
     }
+    // Until here no other process could get its number.
+    let ended = reap(&process.tree.pidfd);
     let exited = Exited {
         exit_code: match ended {
             Some(Ended::Code(code)) => Some(code),
@@ -80,9 +114,13 @@ pub async fn supervise(
     process.changed.notify_waiters();
     processes.ended(&process);
 
+    if process.session && !timed_out {
+        return process.tree.take_cgroup();
+    }
     if !process.keep {
         // Its logs live until its client has read them.
-        return end_tree(&process).await;
+        end_tree(&process).await;
+        return None;
     }
     if !at_end {
         // A daemon that a job left behind may go on writing: nobody is blocked by it.
@@ -95,6 +133,7 @@ pub async fn supervise(
     process.changed.notify_waiters();
     // As long as a daemon lives in it this is tried again only when the job is forgotten.
     process.tree.clean();
+    None
 }
 
 async fn expire(hold: &Hold, timeout: Option<Duration>) {
@@ -151,7 +190,14 @@ fn drain_all(process: &Rc<Process>, outputs: Vec<OwnedFd>) -> impl Future<Output
     let (out, err) = (outputs.next(), outputs.next());
     let process = process.clone();
     async move {
-        tokio::join!(drain(&process, STDOUT, out), drain(&process, STDERR, err));
+        let both =
+            async { tokio::join!(drain(&process, STDOUT, out), drain(&process, STDERR, err)) };
+        tokio::select! {
+            biased;
+            // Closing a terminal is what hangs it up. Pipes are read on.
+            () = process.hang_up.happens(), if process.has_terminal => {}
+            _ = both => {}
+        }
     }
 }
 

@@ -36,6 +36,13 @@ impl Tree {
         }
     }
 
+    /// The process group that the leader has begun. Only while the leader is not reaped: the number may then be
+    /// another's.
+    pub fn signal_group(&self, signal: i32) {
+        // SAFETY: no memory is involved; a pid is above 1.
+        unsafe { libc::kill(-self.pid, signal) };
+    }
+
     pub fn signal(&self, signal: i32) {
         match &*self.cgroup.borrow() {
             Some(cgroup) if signal == libc::SIGKILL => cgroup.kill(),
@@ -64,6 +71,11 @@ impl Tree {
             slot.take();
         }
         gone
+    }
+
+    /// It is the caller's from now on.
+    pub fn take_cgroup(&self) -> Option<Cgroup> {
+        self.cgroup.borrow_mut().take()
     }
 
     pub fn has_cgroup(&self) -> bool {

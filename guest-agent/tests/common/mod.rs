@@ -79,10 +79,9 @@ impl Agent {
         self.child.id()
     }
 
+    /// Known from the start: the agent makes its own later, and a test that looked for it would skip itself.
     pub fn has_cgroups(&self) -> bool {
-        self.cgroup
-            .as_ref()
-            .is_some_and(|path| path.join("cgroup.kill").exists())
+        self.cgroup.is_some()
     }
 
     pub async fn dial(&self) -> UnixStream {

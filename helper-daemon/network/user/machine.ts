@@ -79,7 +79,7 @@ export function changeCard(machine: Machine, card: Card): void {
   const before = machine.card;
   machine.card = card;
   Object.assign(machine, identityOf(card));
-  if (before.revision !== card.revision) machine.reach.update(card.policy);
+  machine.reach.update(card.policy, { forget: before.revision !== card.revision });
   if (before.policy.bandwidthMbit !== card.policy.bandwidthMbit) {
     machine.outLimit = bandwidthLimit(card.policy.bandwidthMbit);
     machine.inLimit = bandwidthLimit(card.policy.bandwidthMbit);

@@ -20,8 +20,8 @@ export interface Remote {
 }
 
 export interface Reach {
-  /** The policy from here on. What names led to before is forgotten, with the connections that came of it. */
-  update(policy: NetworkPolicy): void;
+  /** The policy from here on. With `forget` what names led to before is closed, with the connections that came of it. */
+  update(policy: NetworkPolicy, options: { readonly forget: boolean }): void;
   /** `addresses` belong to names of the policy for `seconds`. That opens neither private ones nor this host. */
   admit(addresses: readonly string[], ports: readonly Ports[], seconds: number, now: number): void;
   /**
@@ -110,12 +110,12 @@ export function createReach(policy: NetworkPolicy, hostAddresses: HostAddresses)
   }
 
   return {
-    update(next) {
+    update(next, { forget }) {
       parsed = parsePolicy(next);
       cidrs = numericCidrs(parsed);
       otherwise = reasonOf(next);
       decisions.clear();
-      admissions.clear();
+      if (forget) admissions.clear();
     },
     admit(addresses, ports, seconds, now) {
       for (const text of addresses) {

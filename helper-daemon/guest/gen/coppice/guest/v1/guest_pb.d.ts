@@ -624,6 +624,12 @@ export declare type ProcessSpec = Message<"coppice.guest.v1.ProcessSpec"> & {
    * and without argv, is a login shell. The directory is the account's home when cwd is empty ("/" where that is
    * missing); USER, LOGNAME, HOME and SHELL are its.
    *
+   * Without keep it also ends as with sshd. What the first process leaves running lives on, no longer listed but part
+   * of the workload still, and timeout_ms counts for it as well. With a terminal the call ends with the first process,
+   * else when that has ended and nobody has its output open any more. When the client goes away its process group
+   * gets a SIGHUP (a terminal is closed, which does the same), and is killed if the first process has not ended
+   * within 2 s; what is in another group or session lives on.
+   *
    * @generated from field: bool login = 12;
    */
   login: boolean;
@@ -2700,8 +2706,8 @@ export declare const ProcessService: GenService<{
   /**
    * The one way to run something and talk to it. The first input must be `start` or `attach`; after
    * that stdin, resize, signals. The stream ends after `exited`. When the client goes away a process
-   * started with keep=false is killed with everything it started; with keep=true it lives on and can be
-   * attached again.
+   * started with keep=false is killed with everything it started (a login is hung up, see there); with keep=true it
+   * lives on and can be attached again.
    *
    * @generated from rpc coppice.guest.v1.ProcessService.Open
    */
