@@ -44,6 +44,21 @@ describeOnBed('names on a bridge', () => {
     await scene.expectAll('b', [closed('a machine that did not ask', door)]);
   });
 
+  it('what a name has opened goes on while the policy only allows more', async () => {
+    const { allow } = (await scene.client().call('network_info', { workspace_id: 'a' }))
+      .network_policy;
+    await scene.expectAll('a', [
+      says('the name', dns(gateway, 'allowed.test'), `NOERROR ${twenty}`),
+    ]);
+    const flow = await openFlow(scene, 'a', { kind: 'tcp', to: twenty, port: doors.open });
+    await scene.setPolicy('a', { bandwidth_mbit: 1000 });
+    await scene.setPolicy('a', { allow: [...allow, 'more.test'] });
+    await flow.lives();
+    await scene.expectAll('a', [open('anew', tcp(twenty, doors.open))]);
+    await scene.setPolicy('a', { allow, bandwidth_mbit: 0 });
+    await flow.isDead();
+  });
+
   it('each form of a domain means what it says', async () => {
     await scene.expectAll('a', [
       says('below *.', dns(gateway, 'sub.cdn.test'), `NOERROR ${thirty}`),
