@@ -232,6 +232,7 @@ export function spawnDetached(
 export const boundSocket = 3;
 
 export interface BoundProcess {
+  readonly pid: number;
   /** Its other end is descriptor 3 of the process. */
   readonly socket: Duplex;
   /** Resolves with the end of what it wrote to stderr; the socket may end earlier or later. */
@@ -264,6 +265,7 @@ export function spawnBound(file: string, args: readonly string[]): BoundProcess 
   const socket = child.stdio[boundSocket] as Duplex | undefined;
   if (child.pid === undefined || socket === undefined) throw notStarted(file);
   return {
+    pid: child.pid,
     socket,
     exited,
     async end() {

@@ -40,7 +40,11 @@ export async function removeEverything(
   live?.link.close();
   await live?.machine.powerOff();
   const run = services.runs.of(record.id);
-  if (run !== undefined) await services.engine.reap(runReference(services.paths, run));
+  if (run !== undefined) {
+    const reference = runReference(services.paths, run);
+    await services.engine.reap(reference);
+    await services.network.detach({ workspaceId: record.id, ...reference });
+  }
   await removeWorkspaceDirectories(services.paths, record.id);
   const { head, storage } = services.store.byId(record.id) ?? record;
   await services.storages.named(storage).deleteHead(head);

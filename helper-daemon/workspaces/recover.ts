@@ -105,7 +105,9 @@ async function continueWorkspace(
     return;
   }
   if (run !== undefined) {
-    await services.engine.reap(runReference(services.paths, run));
+    const reference = runReference(services.paths, run);
+    await services.engine.reap(reference);
+    await services.network.detach({ workspaceId: record.id, ...reference });
     services.runs.remove(record.id);
   }
   if (record.state !== 'suspended') settleAsStopped(services, record, ending);

@@ -2,7 +2,7 @@
 import type { PortRange } from '../../../protocol/networkTarget.ts';
 import type { Card, Denial } from '../network.ts';
 import { isPrivate } from '../policy.ts';
-import { createDenialLog } from './denialLog.ts';
+import { denialLog, type DenialLog } from '../denialLog.ts';
 import {
   maxMessageBytes,
   maxUdpBytes,
@@ -79,14 +79,22 @@ interface Lookup {
 export function createResolver(host: ResolverHost, options: ResolverOptions): Resolver {
   const given = options.upstreams?.map(parseServer);
   const servers = given === undefined ? hostServers(options.gateway) : () => given;
-  const log = createDenialLog(options.now ?? Date.now);
+  const logs = new Map<string, DenialLog>();
   const lookups = new Map<string, Lookup>();
   const inFlight = new Map<string, number>();
   let inFlightInAll = 0;
   let closed = false;
 
   const refuse = (asker: Card, question: Question, reason: string): Reply => {
-    log.note(asker.workspaceId, question.name, reason);
+    const log = logs.get(asker.workspaceId) ?? denialLog(options.now);
+    logs.set(asker.workspaceId, log);
+    log.note({
+      kind: 'name',
+      destination: question.name,
+      port: undefined,
+      protocol: 'dns',
+      reason,
+    });
     return { rcode: rcodes.refused };
   };
 
@@ -181,12 +189,12 @@ export function createResolver(host: ResolverHost, options: ResolverOptions): Re
       if (reply === undefined || closed) return undefined;
       return writeReply(question, reply, transport === 'tcp' ? maxMessageBytes : udpLimit);
     },
-    denials: (workspaceId) => log.of(workspaceId),
+    denials: (workspaceId) => logs.get(workspaceId)?.list() ?? [],
     forget(workspaceId) {
       for (const lookup of lookups.values()) {
         if (lookup.workspaceId === workspaceId) lookup.controller.abort();
       }
-      log.forget(workspaceId);
+      logs.delete(workspaceId);
     },
     close() {
       closed = true;

@@ -1,7 +1,7 @@
 /** One machine as the router sees it: its card, what that allows, and the two ways frames can leave to. */
 import { parseIpv4 } from '../../../protocol/networkTarget.ts';
 import type { Card } from '../network.ts';
-import { createDenialLog, type DenialLog } from './denialLog.ts';
+import { denialLog, type DenialLog } from '../denialLog.ts';
 import type { HostAddresses } from './hostAddresses.ts';
 import { macFromText, type Mac } from './packet.ts';
 import { bandwidthLimit, rateLimit, type RateLimit } from './rateLimit.ts';
@@ -58,7 +58,7 @@ export function createMachine(
     card,
     ...identityOf(card),
     reach: createReach(card.policy, shared.hostAddresses),
-    denials: shared.denials ?? createDenialLog(),
+    denials: shared.denials ?? denialLog(),
     counters: {
       sentBytes: 0,
       sentPackets: 0,

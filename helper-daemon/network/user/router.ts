@@ -2,7 +2,7 @@
  * The machines' router: every frame of a machine and of its way out passes here, and only what a rule allows
  * leaves again. Frames are changed in place; whoever hands one in gives it away.
  */
-import { parseIpv4 } from '../../../protocol/networkTarget.ts';
+import { formatIpv4, parseIpv4 } from '../../../protocol/networkTarget.ts';
 import type { AddressPlan } from '../addressPlan.ts';
 import { checksumAfterDecrease } from './checksum.ts';
 import type { Machine } from './machine.ts';
@@ -70,6 +70,10 @@ const maxAsking = 64;
 /** What fits into a frame behind Ethernet, IP and UDP headers. */
 const maxDatagram = 1500 - 28;
 
+const protocolNames: ReadonlyMap<number, string> = new Map(
+  Object.entries(ipProtocol).map(([name, number]) => [number, name]),
+);
+
 export function createRouter({ plan, machineAt, answer }: RouterOptions): Router {
   const gateway = parseIpv4(plan.gateway) ?? 0;
   const gatewayMac = macFromText(plan.gatewayMac);
@@ -115,7 +119,14 @@ export function createRouter({ plan, machineAt, answer }: RouterOptions): Router
 
   function deny(machine: Machine, packet: Packet, reason: string): void {
     machine.counters.deniedPackets += 1;
-    machine.denials.note(packet.destination, portOf(packet), packet.protocol, reason);
+    const { destination, protocol } = packet;
+    machine.denials.note({
+      kind: 'connection',
+      destination: formatIpv4(destination),
+      port: portOf(packet),
+      protocol: protocolNames.get(protocol) ?? String(protocol),
+      reason,
+    });
   }
 
   function onArp(machine: Machine, bytes: Buffer, start: number, end: number, now: number): void {

@@ -11,6 +11,7 @@ import type { Card } from '../network.ts';
 import { createFrameSocket, type FrameSocket } from './frameSocket.ts';
 import type { OnFrame } from './frameDecoder.ts';
 import type { Way } from './machine.ts';
+import { forgetUplink, recordUplink } from './uplinkRecord.ts';
 
 export interface Uplink extends Way {
   pause(): void;
@@ -22,6 +23,7 @@ export interface Uplink extends Way {
 export interface UplinkOptions {
   readonly program: string;
   args(): readonly string[];
+  readonly runDir: string;
   readonly log: Log;
   readonly onFrame: OnFrame;
   onBatchEnd(): void;
@@ -44,6 +46,7 @@ export function createUplink(options: UplinkOptions): Uplink {
     let process: BoundProcess;
     try {
       process = spawnBound(program, options.args());
+      recordUplink(options.runDir, process.pid);
     } catch (error) {
       fail(asCoppiceError(error).message);
       return undefined;
@@ -58,7 +61,7 @@ export function createUplink(options: UplinkOptions): Uplink {
         // Holds until the reason is known, so that the next frame does not start another one.
         failure = { text: `${program} has ended`, until: performance.now() + pauseMs };
         void process.exited.then((end) => fail(endText(program, end)));
-        void process.end();
+        void process.end().then(() => forgetUplink(options.runDir));
       },
     });
     running = { process, frames };
@@ -84,7 +87,9 @@ export function createUplink(options: UplinkOptions): Uplink {
       const ending = running;
       running = undefined;
       ending?.frames.close();
-      await ending?.process.end();
+      if (ending === undefined) return;
+      await ending.process.end();
+      forgetUplink(options.runDir);
     },
   };
 }

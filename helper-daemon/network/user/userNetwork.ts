@@ -6,7 +6,7 @@ import { boundSocket } from '../../system/run.ts';
 import type { AddressPlan } from '../addressPlan.ts';
 import { createResolver, type Resolver, type ResolverOptions } from '../dns/resolver.ts';
 import type { Card, Denial, Network, RunKey } from '../network.ts';
-import { createDenialLog, keptMs, type DenialLog } from './denialLog.ts';
+import { denialLog, denialsKeptMs, type DenialLog } from '../denialLog.ts';
 import { openGuestLink, type GuestLink } from './guestLink.ts';
 import { createHostAddresses } from './hostAddresses.ts';
 import { changeCard, createMachine, type Machine } from './machine.ts';
@@ -14,6 +14,7 @@ import { mayOpen } from './neighbours.ts';
 import { createRouter } from './router.ts';
 import { createUplink, passtArguments, type Uplink } from './uplink.ts';
 import { findUplinkProblem } from './uplinkProblem.ts';
+import { endStrayUplink } from './uplinkRecord.ts';
 
 export interface UserNetworkOptions {
   readonly plan: AddressPlan;
@@ -77,6 +78,7 @@ export function openUserNetwork(options: UserNetworkOptions): Network {
     const uplink = createUplink({
       program,
       args: () => passtArguments(plan, machine.card.address, boundSocket),
+      runDir: run.runDir,
       log,
       onFrame: (bytes, start, end) => {
         router.fromUplink(machine, bytes, start, end, performance.now());
@@ -99,7 +101,7 @@ export function openUserNetwork(options: UserNetworkOptions): Network {
 
   function denialsOf(workspaceId: string): DenialLog {
     const memory = remembered.get(workspaceId) ?? {
-      denials: createDenialLog(),
+      denials: denialLog(),
       detachedAt: undefined,
     };
     memory.detachedAt = undefined;
@@ -110,7 +112,7 @@ export function openUserNetwork(options: UserNetworkOptions): Network {
   /** What ended workspaces were refused is of interest for a while. */
   function forgetOld(): void {
     for (const [workspaceId, { detachedAt }] of remembered) {
-      if (detachedAt === undefined || Date.now() - detachedAt < keptMs) continue;
+      if (detachedAt === undefined || Date.now() - detachedAt < denialsKeptMs) continue;
       remembered.delete(workspaceId);
       resolver.forget(workspaceId);
     }
@@ -170,6 +172,9 @@ export function openUserNetwork(options: UserNetworkOptions): Network {
     },
     async connect(run, card) {
       if (card === undefined) return;
+      if (attached.get(run.workspaceId)?.run.runId !== run.runId) {
+        endStrayUplink(run.runDir, program);
+      }
       const entry = await attach(run, card);
       entry.link?.close();
       const link = openGuestLink({
@@ -190,6 +195,7 @@ export function openUserNetwork(options: UserNetworkOptions): Network {
     async detach(run) {
       const entry = attached.get(run.workspaceId);
       if (entry?.run.runId === run.runId) await leave(entry);
+      endStrayUplink(run.runDir, program);
     },
     checks: async () => [checkOf(await uplinkProblem())],
     async settle() {
