@@ -162,6 +162,13 @@ describe('ssh', () => {
       .toBe('');
   });
 
+  it('leaves in the background what was put there', async () => {
+    const left = 'nohup sleep 8765 >/dev/null 2>&1 & echo left';
+    expect(await ok('ssh', [...withConfig(), 'demo.coppice', left])).toBe('left\n');
+    expect(await there('pgrep -cfx "sleep 8765"')).toBe('1\n');
+    await there('pkill -fx "sleep 8765"');
+  });
+
   it('runs several at once, also over one connection', async () => {
     const control = ['-o', `ControlPath=${here('ctl')}`];
     const numbers = [1, 2, 3, 4];
