@@ -14,7 +14,7 @@ export interface PortWatch {
 const portsKept = 512;
 const nameLength = 64;
 /** Between attempts where the agent cannot be asked. */
-const patienceMs = 2_000;
+const patienceMs = 500;
 
 /** Call it before recovery: what the kernel carries must not be interrupted. */
 export async function openForwards(services: WorkspaceServices): Promise<void> {

@@ -125,11 +125,11 @@ async function takeOver(
     channelKey: run.channelKey,
     generation: record.generation,
   });
-  await connectCard(
-    services,
-    { workspaceId: record.id, ...runReference(services.paths, run) },
-    machine,
-  );
+  const key = { workspaceId: record.id, ...runReference(services.paths, run) };
+  await connectCard(services, key, machine).catch((error: unknown) => {
+    // It has the network it had, or none; its owner needs the machine in any case.
+    services.log.error({ workspace: record.id, err: error }, 'network of a machine not taken over');
+  });
   // The daemon before may have died before it could write down which process it had started.
   services.lightly(() => services.runs.setProcess(run.runId, machine.identity));
   watch(services, { workspaceId: record.id, runId: run.runId, machine, link });
