@@ -29,8 +29,9 @@ export function cardFor(services: WorkspaceServices, id: string): Card | undefin
         bind,
         hostPort,
         guestPort,
-        // What listens on the machine's own loopback, or has not been told yet, the daemon's listener reaches.
-        direct: listensOutside(listening, guestPort),
+        // What listens on the machine's own loopback, or has not been told yet, the daemon's listener reaches. It
+        // also knows when a machine is in use, which must not be suspended then.
+        direct: record.idleSuspendSecs === 0 && listensOutside(listening, guestPort),
       })),
   };
 }

@@ -5,6 +5,7 @@ import { destroyWorkspace } from '../../workspaces/destroy.ts';
 import { describeWorkspace, workspaceLoad, workspaceLogs } from '../../workspaces/inspect.ts';
 import type { LayerCare } from '../../workspaces/layerCare.ts';
 import { pauseWorkspace, resumeWorkspace } from '../../workspaces/pause.ts';
+import { refreshCard } from '../../workspaces/network.ts';
 import type { Pool } from '../../workspaces/pool.ts';
 import { resolveWorkspace } from '../../workspaces/resolve.ts';
 import type { WorkspaceServices } from '../../workspaces/services.ts';
@@ -95,6 +96,7 @@ export function workspaceHandlers(
         ...(ttl_secs === undefined ? {} : { expiresAt: expiry(services, ttl_secs) }),
         ...(idle_suspend_secs === undefined ? {} : { idleSuspendSecs: idle_suspend_secs }),
       });
+      await refreshCard(services, id);
       return summarize(services, record);
     },
   };
