@@ -15,7 +15,7 @@ import { destroyWorkspace } from './destroy.ts';
 import { freezeWorkspace } from './freeze.ts';
 import { requireLayer } from './heads.ts';
 import { collect } from './layerCare.ts';
-import { cardOfThisHost } from './network.ts';
+import { cardOfThisHost, guestNetwork } from './network.ts';
 import type { WorkspaceServices } from './services.ts';
 
 export interface MachineKind {
@@ -297,6 +297,11 @@ async function buildTemplate(
 async function warm(services: WorkspaceServices, id: string): Promise<void> {
   try {
     const clients = await services.machines.get(id)?.link.clients();
+    const record = services.store.byId(id);
+    // The name server is the same for all: copies need not write it down.
+    if (record !== undefined) {
+      await clients?.system.configure({ network: guestNetwork(services, record) });
+    }
     await clients?.process.exec({ spec: { command: warmUp, timeoutMs: BigInt(warmUpMs) } });
   } catch (error) {
     services.log.warn({ template: id, err: error }, 'template not warmed up');

@@ -124,7 +124,14 @@ fn write_name_servers(path: &Path, servers: &[IpAddr]) -> std::io::Result<()> {
         .iter()
         .map(|server| format!("nameserver {server}\n"))
         .collect();
-    replace(linked.as_deref().unwrap_or(path), &text)
+    let target = linked.as_deref().unwrap_or(path);
+    // A copy finds what its parent was told, and its first write to the file system would cost more than all the
+    // rest of its renewal.
+    let is_file = fs::symlink_metadata(target).is_ok_and(|there| there.is_file());
+    if is_file && fs::read_to_string(target).is_ok_and(|there| there == text) {
+        return Ok(());
+    }
+    replace(target, &text)
 }
 
 #[cfg(test)]
@@ -193,5 +200,9 @@ mod tests {
             let text = fs::read_to_string(at(name)).unwrap();
             assert_eq!(text, "nameserver 10.0.0.1\n");
         }
+        let inode = || std::os::unix::fs::MetadataExt::ino(&fs::metadata(at("real")).unwrap());
+        let before = inode();
+        write_name_servers(&at("link"), &servers).unwrap();
+        assert_eq!(inode(), before, "written although it was the same");
     }
 }
