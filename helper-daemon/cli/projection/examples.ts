@@ -89,7 +89,7 @@ const byOperation: Readonly<Record<string, Examples>> = {
   ],
   file_search: [
     [
-      "coppice search demo /workspace 'TODO|FIXME' --include '*.py'",
+      "coppice search demo /workspace 'import (os|sys)' --include '*.py'",
       'Lines that match, in Python files only.',
     ],
     ["coppice search demo /workspace '' --include '*.md'", 'Names only.'],
