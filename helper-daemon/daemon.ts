@@ -33,6 +33,7 @@ import { runStore } from './store/runStore.ts';
 import { settingStore, templateStore } from './store/templateStore.ts';
 import { treeStore } from './store/treeStore.ts';
 import { workspaceStore } from './store/workspaceStore.ts';
+import { defaultConfig, type DaemonConfig } from './system/config.ts';
 import { makeDirectory } from './system/directory.ts';
 import { lockState } from './system/lock.ts';
 import type { Log } from './system/log.ts';
@@ -51,6 +52,7 @@ import { memories } from './workspaces/memories.ts';
 import { pool as openPool } from './workspaces/pool.ts';
 import { openForwards, portWatch } from './workspaces/portWatch.ts';
 import { readdress, tellAddresses } from './workspaces/readdress.ts';
+import { quotas } from './workspaces/quotas.ts';
 import { recover } from './workspaces/recover.ts';
 import type { WorkspaceServices } from './workspaces/services.ts';
 import { templates as openTemplates } from './workspaces/templates.ts';
@@ -59,6 +61,8 @@ export interface DaemonOptions {
   readonly paths: HostPaths;
   readonly log: Log;
   readonly version: string;
+  /** Default: defaultConfig. */
+  readonly config?: DaemonConfig;
   /** A listening socket handed over by systemd instead of the path. */
   readonly inheritedSocket?: number;
   /** Called when a client has asked the daemon to end. */
@@ -75,6 +79,7 @@ export interface Daemon {
 /** @throws CoppiceError `daemon_conflict` when another daemon uses the state directory */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { paths, log } = options;
+  const config = options.config ?? defaultConfig;
   const startedAt = new Date();
   for (const directory of [paths.state, paths.workspaces, paths.images, paths.runtime]) {
     await makeDirectory(directory, directoryMode(paths.mode));
@@ -143,6 +148,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     ),
     listening: listening(),
     memories: memories({ paths, tree, engine, now }),
+    quotas: quotas(store, config),
     activity: activity(),
     booting: new Map(),
     locks: keyedLock(),

@@ -29,6 +29,13 @@ export const imageName = z
   .regex(/^[A-Za-z0-9._-]+$/, 'use only letters, digits, ".", "_" and "-"')
   .refine((name) => !name.includes('..'), 'must not contain ".."');
 
+/** Name under which an agent owns what it makes. */
+export const agentName = z
+  .string()
+  .min(1)
+  .max(64)
+  .regex(/^[A-Za-z0-9._@-]+$/, 'use only letters, digits, ".", "_", "@" and "-"');
+
 /** A path inside a machine. */
 export const guestPath = z
   .string()

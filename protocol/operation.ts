@@ -32,6 +32,21 @@ export interface CliSpelling {
   readonly hidden?: readonly string[];
 }
 
+/** Categories of calls that are rate-limited for each caller. */
+export type RateCategory = 'create' | 'exec' | 'team_message' | 'default';
+
+/** What a caller must be to call an operation, beyond having connected. */
+export interface Access {
+  /**
+   * Input fields that name workspaces (one or a list) the caller must own. Default: `workspace_id` where there is
+   * one.
+   */
+  readonly owns?: readonly string[];
+  /** Which bucket it is charged to; `cost` tokens, one where absent. Default: none. */
+  readonly rate?: RateCategory;
+  readonly cost?: (input: Readonly<Record<string, unknown>>) => number;
+}
+
 export interface Operation<
   Name extends string = string,
   Input extends z.ZodObject = z.ZodObject,
@@ -50,6 +65,7 @@ export interface Operation<
   /** Codes a caller should expect beside invalid_input and internal. */
   readonly errors: readonly ErrorCode[];
   readonly stream?: StreamKind;
+  readonly access?: Access;
   /** Sends progress notifications while it runs. */
   readonly progress?: true;
   readonly cli?: CliSpelling;

@@ -6,7 +6,7 @@ import { CoppiceError } from '../../protocol/errors.ts';
 /** Runs a call under a notification; undefined when the user cancelled it. */
 export async function withProgress<T>(
   title: string,
-  work: (options: Required<CallOptions>) => Promise<T>,
+  work: (options: Required<Pick<CallOptions, 'signal' | 'onProgress'>>) => Promise<T>,
 ): Promise<T | undefined> {
   const settings = { location: vscode.ProgressLocation.Notification, title, cancellable: true };
   return await vscode.window.withProgress(settings, async (progress, token) => {

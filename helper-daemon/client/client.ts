@@ -19,6 +19,8 @@ export interface CallOptions {
   /** Asks the daemon to give the call up; the promise settles when it has. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: ProgressParams) => void;
+  /** A retry with the same key and input gets the first call's outcome. */
+  readonly idempotencyKey?: string;
 }
 
 export interface CoppiceClient {
@@ -44,6 +46,8 @@ export interface CoppiceClient {
 export interface ClientIdentity {
   readonly name: string;
   readonly version: string;
+  /** Stable name of the coding agent it acts for; absent: of the person. */
+  readonly agent?: string;
 }
 
 /** A daemon that accepts a connection but says nothing for this long is stuck. */
@@ -100,7 +104,11 @@ export async function connectClient(
   }
 
   const server = await handshake(socketPath, socket, () =>
-    send<InitializeResult>(method.initialize, { protocol: wireVersion.current, client: identity }),
+    send<InitializeResult>(method.initialize, {
+      protocol: wireVersion.current,
+      client: { name: identity.name, version: identity.version },
+      ...(identity.agent === undefined ? {} : { agent: identity.agent }),
+    }),
   );
   let nextToken = 0;
 
@@ -113,7 +121,13 @@ export async function connectClient(
         progressListeners.set(token, options.onProgress);
       }
       try {
-        const params = { input, ...(token === undefined ? {} : { progress_token: token }) };
+        const params = {
+          input,
+          ...(token === undefined ? {} : { progress_token: token }),
+          ...(options.idempotencyKey === undefined
+            ? {}
+            : { idempotency_key: options.idempotencyKey }),
+        };
         return await send(name, params, options.signal);
       } finally {
         if (token !== undefined) progressListeners.delete(token);

@@ -1,10 +1,13 @@
 /** What the server needs to answer an operation. The handler map must be complete to compile. */
 import type { OperationName, OutputOf, ParsedInputOf } from '../../protocol/operations.ts';
+import type { Caller } from '../workspaces/callers.ts';
 import type { StreamHandler } from './tickets.ts';
 
 export interface CallContext {
   /** Aborted when the caller cancels or goes away. */
   readonly signal: AbortSignal;
+  /** Whom the call is for; owns what it makes. */
+  readonly caller: Caller;
   /** The connection the call came in on. */
   readonly session: SessionHandle;
   progress(message: string, fraction?: number): void;

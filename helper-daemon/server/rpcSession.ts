@@ -56,6 +56,7 @@ export function serveRpc(socket: net.Socket, firstBytes: Buffer, services: Sessi
   const closeListeners: (() => void)[] = [];
   const gone = new AbortController();
   let clientName = 'unknown';
+  let agent: string | null = null;
   let initialized = false;
   let underWay = 0;
   let unsubscribe: (() => void) | undefined;
@@ -91,7 +92,8 @@ export function serveRpc(socket: net.Socket, firstBytes: Buffer, services: Sessi
   });
 
   rpc.onRequest(method.initialize, (params: unknown): InitializeResult => {
-    const { protocol, client } = parse(initializeParams, params, method.initialize);
+    const hello = parse(initializeParams, params, method.initialize);
+    const { protocol, client } = hello;
     if (protocol < wireVersion.oldest) {
       throw toResponseError(
         new CoppiceError({
@@ -102,6 +104,7 @@ export function serveRpc(socket: net.Socket, firstBytes: Buffer, services: Sessi
       );
     }
     clientName = client.name;
+    agent = hello.agent ?? null;
     initialized = true;
     return {
       protocol: Math.min(protocol, wireVersion.current),
@@ -161,6 +164,7 @@ export function serveRpc(socket: net.Socket, firstBytes: Buffer, services: Sessi
     token.onCancellationRequested(() => cancelled.abort());
     const context: CallContext = {
       signal: AbortSignal.any([gone.signal, cancelled.signal]),
+      caller: { uid: services.peerUid ?? process.getuid?.() ?? 0, agent },
       session,
       progress(message, fraction) {
         if (progress_token === undefined) return;

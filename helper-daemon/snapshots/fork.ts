@@ -30,6 +30,12 @@ interface Origin {
   withMemory<T>(work: (from: LoadedMemory | undefined) => Promise<T>): Promise<T>;
 }
 
+export interface ForkOptions extends BootOptions {
+  readonly made: (record: WorkspaceRecord) => void;
+  /** Whom the copies belong to. */
+  readonly owner: string | null;
+}
+
 /** More at once only wait for each other. */
 const atOnce = 8;
 
@@ -37,10 +43,11 @@ const atOnce = 8;
 export async function forkWorkspace(
   services: WorkspaceServices,
   input: Input,
-  options: BootOptions & { readonly made: (record: WorkspaceRecord) => void },
+  options: ForkOptions,
 ): Promise<Output> {
   const started = performance.now();
   const found = resolveWorkspace(services.store, input.workspace_id);
+  services.quotas.require({ ...found, owner: options.owner }, input.count ?? 1);
   const origin = await services.locks.run(found.id, () =>
     originOf(services, found.id, input, options),
   );
@@ -154,7 +161,7 @@ async function forkOne(
   name: string,
   input: Input,
   from: LoadedMemory | undefined,
-  options: BootOptions,
+  options: ForkOptions,
 ): Promise<WorkspaceRecord> {
   await requireMemory(source.memoryMb);
   return await bringUp(
@@ -173,6 +180,7 @@ async function forkOne(
       ephemeral: input.ephemeral ?? false,
       idleSuspendSecs: source.idleSuspendSecs,
       network: source.network,
+      owner: options.owner,
       // The guest must see another generation than the one in its memory.
       generation: source.generation + 1,
       forkedFrom: {

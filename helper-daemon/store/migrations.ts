@@ -1,3 +1,9 @@
+import { auditSchema } from './schema/audit.ts';
+import { idempotencySchema } from './schema/idempotency.ts';
+import { orchestrationSchema } from './schema/orchestration.ts';
+import { teamSchema } from './schema/team.ts';
+import { vaultSchema } from './schema/vault.ts';
+
 /** Schema changes in order; position + 1 is the schema's version. Never edit one that was released. */
 export const migrations: readonly string[] = [
   `
@@ -161,4 +167,14 @@ export const migrations: readonly string[] = [
   ) STRICT;
   CREATE INDEX port_forward_workspace ON port_forward(workspace_id);
   `,
+  `
+  -- Key of the caller it belongs to; null: of nobody, whoever wants it may adopt it.
+  ALTER TABLE workspace ADD COLUMN owner TEXT;
+  CREATE INDEX workspace_owner ON workspace(owner);
+  ` +
+    auditSchema +
+    idempotencySchema +
+    vaultSchema +
+    orchestrationSchema +
+    teamSchema,
 ];

@@ -51,6 +51,8 @@ export interface WorkspaceRecord {
   readonly network: NetworkPolicy;
   /** Of its policy: unlike that of any other, now or earlier. */
   readonly networkRevision: number;
+  /** Key of the caller it belongs to (workspaces/callers.ts); null: of nobody. */
+  readonly owner: string | null;
 }
 
 /** Everything else is fixed when the row is made. */
@@ -68,6 +70,8 @@ export interface WorkspaceStore {
   /** Those whose time is limited. */
   withLifetime(): WorkspaceRecord[];
   forkedFromSnapshot(snapshotId: string): WorkspaceRecord[];
+  /** Those that callers see and this one owns. */
+  ownedBy(owner: string): WorkspaceRecord[];
   /** @throws CoppiceError `name_taken` */
   update(id: string, change: WorkspaceChange): void;
   remove(id: string): void;
@@ -123,6 +127,7 @@ const columns: {
     (value) => ({ ...closedPolicy, ...(JSON.parse(value as string) as Partial<NetworkPolicy>) }),
   ],
   networkRevision: ['network_revision', same, Number],
+  owner: ['owner', same, text],
 };
 const fields = Object.keys(columns) as (keyof WorkspaceRecord)[];
 
@@ -140,6 +145,9 @@ export function workspaceStore(db: Database): WorkspaceStore {
   );
   const forked = db.prepare(
     "SELECT * FROM workspace WHERE json_extract(forked_from, '$.snapshot_id') = ? ORDER BY created_at, id",
+  );
+  const owned = db.prepare(
+    "SELECT * FROM workspace WHERE role = 'user' AND owner = ? ORDER BY created_at, id",
   );
   const update = db.prepare(
     `UPDATE workspace SET ${names.map((name) => `${name} = ?`).join(', ')} WHERE id = ?`,
@@ -173,6 +181,7 @@ export function workspaceStore(db: Database): WorkspaceStore {
     visible: () => visible.all().map(toRecord),
     withLifetime: () => withLifetime.all().map(toRecord),
     forkedFromSnapshot: (snapshotId) => forked.all(snapshotId).map(toRecord),
+    ownedBy: (owner) => owned.all(owner).map(toRecord),
     update(id, change) {
       const current = one(byId.get(id));
       if (current === undefined) return;

@@ -28,7 +28,13 @@ export type Draft = Pick<
   Partial<
     Pick<
       WorkspaceRecord,
-      'ephemeral' | 'generation' | 'forkedFrom' | 'idleSuspendSecs' | 'expiresAt' | 'network'
+      | 'ephemeral'
+      | 'generation'
+      | 'forkedFrom'
+      | 'idleSuspendSecs'
+      | 'expiresAt'
+      | 'network'
+      | 'owner'
     >
   >;
 
@@ -55,6 +61,7 @@ export async function bringUp(
     const { record, entry } = services.lightly(() =>
       services.transaction(() => {
         options.check?.();
+        services.quotas.require(draft);
         const stored = newRecord(services, id, headId, draft);
         services.store.insert(stored);
         return { record: stored, entry: services.journal.begin('create', id) };
@@ -97,6 +104,7 @@ function newRecord(
     idleSuspendSecs: 0,
     expiresAt: null,
     network: closedPolicy,
+    owner: null,
     ...draft,
     ...identity,
     id,

@@ -26,7 +26,7 @@ export async function createWorkspace(
   services: WorkspaceServices,
   ready: { readonly templates: Templates; readonly pool: Pool },
   input: ParsedInputOf<'workspace_create'>,
-  options: BootOptions,
+  options: BootOptions & { readonly owner: string | null },
 ): Promise<Created> {
   const image = await services.images.require(input.base_image);
   const kind: MachineKind = {
@@ -52,7 +52,9 @@ export async function createWorkspace(
     idleSuspendSecs: input.idle_suspend_secs ?? 0,
     expiresAt: expiry(services, input.ttl_secs),
     network: await policyFrom(services, undefined, input),
+    owner: options.owner,
   };
+  services.quotas.require(draft);
   // The image's own init is somebody from its first moment on: it boots.
   if (draft.init === 'agent') {
     const pooled = await ready.pool.claim(kind, draft, options);
@@ -98,6 +100,13 @@ async function fromTemplate(
 }
 
 function isCallersFault(error: unknown): boolean {
-  const codes = ['name_taken', 'no_memory', 'no_space', 'cancelled', 'limit_exceeded'];
+  const codes = [
+    'name_taken',
+    'no_memory',
+    'no_space',
+    'cancelled',
+    'limit_exceeded',
+    'quota_exceeded',
+  ];
   return error instanceof CoppiceError && codes.includes(error.code);
 }

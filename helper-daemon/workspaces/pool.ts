@@ -126,8 +126,10 @@ export function pool(services: WorkspaceServices, templates: Templates): Pool {
     const live = services.machines.get(member.id);
     if (services.store.byId(member.id)?.role !== 'pool' || live === undefined) return undefined;
     const { record, entry } = services.transaction(() => {
+      services.quotas.require(draft);
       services.store.update(member.id, {
         role: 'user',
+        owner: draft.owner ?? null,
         state: 'creating',
         name: draft.name,
         hostname: hostnameFor(draft.name, member.id),

@@ -20,6 +20,7 @@ import type { KeyedLock } from './keyedLock.ts';
 import type { Listening } from './listening.ts';
 import type { LiveMachines } from './liveMachines.ts';
 import type { Memories } from './memories.ts';
+import type { Quotas } from './quotas.ts';
 
 export interface WorkspaceServices {
   readonly paths: HostPaths;
@@ -41,6 +42,8 @@ export interface WorkspaceServices {
   readonly machines: LiveMachines;
   readonly memories: Memories;
   readonly network: Network;
+  /** What each caller may have. */
+  readonly quotas: Quotas;
   readonly forwards: PortForwardStore;
   readonly forwardListeners: ForwardListeners;
   /** TCP sockets that listen in machines, as far as their agents have told. */

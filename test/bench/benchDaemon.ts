@@ -126,6 +126,7 @@ export function addStoppedWorkspaces(home: BenchHome, amount: number): void {
       snapshotId: null,
       network: closedPolicy,
       networkRevision: index + 1,
+      owner: null,
       mac: [
         '52',
         '54',

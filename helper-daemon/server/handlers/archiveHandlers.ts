@@ -1,6 +1,7 @@
 import { CoppiceError } from '../../../protocol/errors.ts';
 import { prepareExport } from '../../snapshots/archive/exportArchive.ts';
 import { importArchive } from '../../snapshots/archive/importArchive.ts';
+import { callerKey } from '../../workspaces/callers.ts';
 import type { LayerCare } from '../../workspaces/layerCare.ts';
 import type { WorkspaceServices } from '../../workspaces/services.ts';
 import type { Handlers } from '../handlerTypes.ts';
@@ -27,7 +28,7 @@ export function archiveHandlers(
         layerCare.soon();
       }
     },
-    workspace_import({ name }, { session }) {
+    workspace_import({ name }, { session, caller }) {
       if (name !== undefined && services.store.byName(name) !== undefined) {
         throw new CoppiceError({
           code: 'name_taken',
@@ -36,7 +37,9 @@ export function archiveHandlers(
           details: { name },
         });
       }
-      const stream = serveUpload((chunks, signal) => importArchive(services, name, chunks, signal));
+      const stream = serveUpload((chunks, signal) =>
+        importArchive(services, { name, owner: callerKey(caller) }, chunks, signal),
+      );
       return Promise.resolve({ ticket: session.openStream(stream, () => undefined) });
     },
   };

@@ -8,6 +8,7 @@ import { forkWorkspace } from '../../snapshots/fork.ts';
 import type { Probes } from '../../snapshots/probes.ts';
 import { restoreSnapshot } from '../../snapshots/restore.ts';
 import { describeSnapshot, describeTree } from '../../snapshots/view.ts';
+import { callerKey } from '../../workspaces/callers.ts';
 import type { LayerCare } from '../../workspaces/layerCare.ts';
 import { resolveWorkspace } from '../../workspaces/resolve.ts';
 import type { WorkspaceServices } from '../../workspaces/services.ts';
@@ -87,11 +88,12 @@ export function snapshotHandlers(
       );
       return await opened.promise;
     },
-    workspace_fork: (input, { signal, progress, session }) =>
+    workspace_fork: (input, { signal, progress, session, caller }) =>
       thenTidy(
         forkWorkspace(services, input, {
           signal,
           progress,
+          owner: callerKey(caller),
           made: ({ id, ephemeral }) => {
             if (ephemeral) destroyWith(services, session, id);
           },

@@ -1,5 +1,6 @@
 import type { OutputOf } from '../../../protocol/operations.ts';
 import { expiry } from '../../workspaces/bringUp.ts';
+import { callerKey } from '../../workspaces/callers.ts';
 import { createWorkspace } from '../../workspaces/create.ts';
 import { destroyWorkspace } from '../../workspaces/destroy.ts';
 import { describeWorkspace, workspaceLoad, workspaceLogs } from '../../workspaces/inspect.ts';
@@ -40,10 +41,14 @@ export function workspaceHandlers(
   return {
     async workspace_create(
       input,
-      { signal, session, progress },
+      { signal, session, progress, caller },
     ): Promise<OutputOf<'workspace_create'>> {
       const started = performance.now();
-      const made = await createWorkspace(services, ready, input, { signal, progress });
+      const made = await createWorkspace(services, ready, input, {
+        signal,
+        progress,
+        owner: callerKey(caller),
+      });
       if (made.record.ephemeral) destroyWith(services, session, made.record.id);
       return {
         ...summarize(services, made.record),

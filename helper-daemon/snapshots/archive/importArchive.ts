@@ -26,12 +26,12 @@ import { readArchive } from './readArchive.ts';
 import { unpackDirectory } from './unpackDirectory.ts';
 
 /**
- * @param name of the workspace; that in the archive when undefined
+ * @param wanted `name` of the workspace, that in the archive when undefined, and whom it belongs to
  * @throws CoppiceError see workspace_import in protocol/
  */
 export async function importArchive(
   services: WorkspaceServices,
-  name: string | undefined,
+  wanted: { readonly name: string | undefined; readonly owner: string | null },
   chunks: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
 ): Promise<ImportResult> {
@@ -47,7 +47,7 @@ export async function importArchive(
     let making: Making | undefined;
     try {
       await readArchive(counted(), async (manifest) => {
-        making = await begin(services, id, name ?? manifest.workspace.name, manifest);
+        making = await begin(services, id, wanted, manifest);
         return sinks(services, making);
       });
       if (making === undefined) throw new Error('the archive was not looked at');
@@ -69,9 +69,10 @@ const provenance = { imported: 'from an archive, with a workspace' };
 async function begin(
   services: WorkspaceServices,
   id: string,
-  name: string,
+  wanted: { readonly name: string | undefined; readonly owner: string | null },
   manifest: ArchiveManifest,
 ): Promise<Making> {
+  const name = wanted.name ?? manifest.workspace.name;
   if (services.store.byName(name) !== undefined) throw nameTaken(name);
   const { image } = manifest;
   if (!image.included && !services.images.hasFile(image.digest)) throw imageMissing(manifest);
@@ -82,7 +83,18 @@ async function begin(
   try {
     await makeWorkspaceDirectories(services.paths, id);
     const files = await unpackDirectory(workspaceDirectories(services.paths, id).state);
-    return { id, name, manifest, ids, entry, files, storage, layers: [], memories: [] };
+    return {
+      id,
+      name,
+      owner: wanted.owner,
+      manifest,
+      ids,
+      entry,
+      files,
+      storage,
+      layers: [],
+      memories: [],
+    };
   } catch (error) {
     await removeWorkspaceDirectories(services.paths, id);
     services.journal.end(entry);

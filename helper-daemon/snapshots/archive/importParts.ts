@@ -18,6 +18,7 @@ export interface Making {
   /** Of the workspace that is to be. */
   readonly id: string;
   readonly name: string;
+  readonly owner: string | null;
   readonly manifest: ArchiveManifest;
   readonly ids: NewIds;
   /** Of the journal. */

@@ -9,10 +9,10 @@ import type { Making } from './importParts.ts';
 /**
  * The workspace is in `creating` until its head is there: the head belongs to the host account that its row
  * reserves.
- * @throws CoppiceError `name_taken`, `limit_exceeded`
+ * @throws CoppiceError `name_taken`, `limit_exceeded`, `quota_exceeded`
  */
 export function insertRows(services: WorkspaceServices, making: Making): WorkspaceRecord {
-  const { id, name, manifest, ids, storage, layers, memories } = making;
+  const { id, name, owner, manifest, ids, storage, layers, memories } = making;
   const { workspace, image, head, snapshots } = manifest;
   return services.transaction(() => {
     for (const layer of layers) services.tree.insertLayer(layer);
@@ -45,7 +45,9 @@ export function insertRows(services: WorkspaceServices, making: Making): Workspa
       memoryId: null,
       network: closedPolicy,
       networkRevision: nextRevision(services),
+      owner,
     };
+    services.quotas.require(record);
     services.store.insert(record);
     for (const snapshot of snapshots) {
       services.tree.insertSnapshot({

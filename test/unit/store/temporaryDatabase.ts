@@ -72,6 +72,7 @@ export function workspaceRow(id: string, more: Partial<WorkspaceRecord> = {}): W
     memoryId: null,
     network: closedPolicy,
     networkRevision: 1,
+    owner: null,
     ...more,
   };
 }
