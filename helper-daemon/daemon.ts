@@ -16,6 +16,7 @@ import { imageHandlers } from './server/handlers/imageHandlers.ts';
 import { networkHandlers } from './server/handlers/networkHandlers.ts';
 import { poolHandlers } from './server/handlers/poolHandlers.ts';
 import { processHandlers } from './server/handlers/processHandlers.ts';
+import { sessionHandlers } from './server/handlers/sessionHandlers.ts';
 import { snapshotHandlers } from './server/handlers/snapshotHandlers.ts';
 import { storageHandlers } from './server/handlers/storageHandlers.ts';
 import { transferHandlers } from './server/handlers/transferHandlers.ts';
@@ -49,6 +50,7 @@ import { lifetimes } from './workspaces/lifetime.ts';
 import { listening } from './workspaces/listening.ts';
 import { liveMachines } from './workspaces/liveMachines.ts';
 import { memories } from './workspaces/memories.ts';
+import { callerActivity } from './workspaces/ownership.ts';
 import { pool as openPool } from './workspaces/pool.ts';
 import { openForwards, portWatch } from './workspaces/portWatch.ts';
 import { readdress, tellAddresses } from './workspaces/readdress.ts';
@@ -149,6 +151,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     listening: listening(),
     memories: memories({ paths, tree, engine, now }),
     quotas: quotas(store, config),
+    callers: callerActivity(),
     activity: activity(),
     booting: new Map(),
     locks: keyedLock(),
@@ -184,6 +187,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     ...snapshotHandlers(services, { probes, layerCare }),
     ...archiveHandlers(services, layerCare),
     ...networkHandlers(services),
+    ...sessionHandlers(services),
     ...poolHandlers(services, { templates, pool }),
     ...storageHandlers(services, layerCare),
     ...processHandlers(services),

@@ -7,6 +7,7 @@ import { imageBuild, imageImport, imageList, imageRemove } from './operations/im
 import * as network from './operations/network.ts';
 import { poolPrepare, poolSet, poolStatusOperation } from './operations/pool.ts';
 import * as process from './operations/process.ts';
+import { sessionInfo, workspaceAdopt } from './operations/session.ts';
 import * as snapshot from './operations/snapshot.ts';
 import * as storage from './operations/storage.ts';
 import * as workspace from './operations/workspace.ts';
@@ -24,6 +25,8 @@ export const operations = {
   workspace_suspend: workspace.workspaceSuspend,
   workspace_resume: workspace.workspaceResume,
   workspace_configure: workspace.workspaceConfigure,
+  workspace_adopt: workspaceAdopt,
+  session_info: sessionInfo,
   workspace_fork: snapshot.workspaceFork,
   workspace_export: workspaceExport,
   workspace_import: workspaceImport,

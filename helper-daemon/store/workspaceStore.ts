@@ -58,6 +58,13 @@ export interface WorkspaceRecord {
 /** Everything else is fixed when the row is made. */
 export type WorkspaceChange = Partial<Omit<WorkspaceRecord, 'id' | 'uid'>>;
 
+export interface OwnedSum {
+  readonly workspaces: number;
+  readonly vcpus: number;
+  readonly memoryMb: number;
+  readonly diskGb: number;
+}
+
 export interface WorkspaceStore {
   /** @throws CoppiceError `name_taken` */
   insert(record: WorkspaceRecord): void;
@@ -67,11 +74,14 @@ export interface WorkspaceStore {
   all(): WorkspaceRecord[];
   /** Those that callers see. */
   visible(): WorkspaceRecord[];
+  countVisible(): number;
   /** Those whose time is limited. */
   withLifetime(): WorkspaceRecord[];
   forkedFromSnapshot(snapshotId: string): WorkspaceRecord[];
   /** Those that callers see and this one owns. */
   ownedBy(owner: string): WorkspaceRecord[];
+  /** What those have together. */
+  sumOwnedBy(owner: string): OwnedSum;
   /** @throws CoppiceError `name_taken` */
   update(id: string, change: WorkspaceChange): void;
   remove(id: string): void;
@@ -140,6 +150,7 @@ export function workspaceStore(db: Database): WorkspaceStore {
   const byName = db.prepare('SELECT * FROM workspace WHERE name = ?');
   const all = db.prepare('SELECT * FROM workspace ORDER BY created_at, id');
   const visible = db.prepare("SELECT * FROM workspace WHERE role = 'user' ORDER BY created_at, id");
+  const countVisible = db.prepare("SELECT count(*) AS n FROM workspace WHERE role = 'user'");
   const withLifetime = db.prepare(
     "SELECT * FROM workspace WHERE role = 'user' AND (expires_at IS NOT NULL OR idle_suspend_secs > 0)",
   );
@@ -148,6 +159,10 @@ export function workspaceStore(db: Database): WorkspaceStore {
   );
   const owned = db.prepare(
     "SELECT * FROM workspace WHERE role = 'user' AND owner = ? ORDER BY created_at, id",
+  );
+  const sumOwned = db.prepare(
+    `SELECT count(*) AS workspaces, total(vcpus) AS vcpus, total(memory_mb) AS memory_mb,
+       total(disk_gb) AS disk_gb FROM workspace WHERE role = 'user' AND owner = ?`,
   );
   const update = db.prepare(
     `UPDATE workspace SET ${names.map((name) => `${name} = ?`).join(', ')} WHERE id = ?`,
@@ -179,9 +194,19 @@ export function workspaceStore(db: Database): WorkspaceStore {
     byName: (name) => one(byName.get(name)),
     all: () => all.all().map(toRecord),
     visible: () => visible.all().map(toRecord),
+    countVisible: () => Number(countVisible.get()?.['n'] ?? 0),
     withLifetime: () => withLifetime.all().map(toRecord),
     forkedFromSnapshot: (snapshotId) => forked.all(snapshotId).map(toRecord),
     ownedBy: (owner) => owned.all(owner).map(toRecord),
+    sumOwnedBy(owner) {
+      const row = sumOwned.get(owner) ?? {};
+      return {
+        workspaces: Number(row['workspaces']),
+        vcpus: Number(row['vcpus']),
+        memoryMb: Number(row['memory_mb']),
+        diskGb: Number(row['disk_gb']),
+      };
+    },
     update(id, change) {
       const current = one(byId.get(id));
       if (current === undefined) return;

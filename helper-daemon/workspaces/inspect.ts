@@ -1,6 +1,7 @@
 /** Looking at a workspace: facts, load, logs. */
 import { limits } from '../../protocol/limits.ts';
 import type { OutputOf, ParsedInputOf } from '../../protocol/operations.ts';
+import { mayUse, type Caller } from './callers.ts';
 import { readKeptLogs } from './directories.ts';
 import type { WorkspaceRecord } from '../store/workspaceStore.ts';
 import { viewPolicy } from './network.ts';
@@ -14,6 +15,7 @@ const guestPatienceMs = 2000;
 
 export async function describeWorkspace(
   services: WorkspaceServices,
+  caller: Caller,
   reference: string,
 ): Promise<OutputOf<'workspace_info'>> {
   const record = resolveWorkspace(services.store, reference);
@@ -28,6 +30,7 @@ export async function describeWorkspace(
           .catch(() => undefined);
   return {
     ...summarize(services, record),
+    owned: mayUse(caller, record.owner),
     hostname: record.hostname,
     init: record.init,
     image_digest: record.imageDigest,

@@ -20,6 +20,7 @@ import type { KeyedLock } from './keyedLock.ts';
 import type { Listening } from './listening.ts';
 import type { LiveMachines } from './liveMachines.ts';
 import type { Memories } from './memories.ts';
+import type { CallerActivity } from './ownership.ts';
 import type { Quotas } from './quotas.ts';
 
 export interface WorkspaceServices {
@@ -44,6 +45,7 @@ export interface WorkspaceServices {
   readonly network: Network;
   /** What each caller may have. */
   readonly quotas: Quotas;
+  readonly callers: CallerActivity;
   readonly forwards: PortForwardStore;
   readonly forwardListeners: ForwardListeners;
   /** TCP sockets that listen in machines, as far as their agents have told. */

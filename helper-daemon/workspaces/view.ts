@@ -19,6 +19,7 @@ export function summarize(services: WorkspaceServices, record: WorkspaceRecord):
       disk_gb: record.diskGb,
     },
     created_at: record.createdAt,
+    owner: record.owner,
     ephemeral: record.ephemeral,
     snapshot: snapshot?.name ?? null,
     forked_from: record.forkedFrom,

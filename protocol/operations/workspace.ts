@@ -7,6 +7,7 @@ import {
   diskGb,
   lifetimeSecs,
   memoryMb,
+  owned,
   vcpus,
   workspaceState,
   workspaceSummary,
@@ -90,7 +91,7 @@ export const workspaceList = defineOperation({
   input: z.object({
     state_filter: workspaceState.optional().describe('Only machines in this state'),
   }),
-  output: z.array(workspaceSummary),
+  output: z.array(workspaceSummary.extend({ owned })),
   risk: 'read',
   retry: 'safe',
   errors: [],
@@ -102,6 +103,7 @@ export const workspaceInfo = defineOperation({
   summary: 'Show everything known about a machine',
   input: onWorkspace,
   output: workspaceSummary.extend({
+    owned,
     hostname: z.string(),
     init: z.enum(['agent', 'system']),
     image_digest: z.string(),

@@ -40,6 +40,10 @@ export const workspaceSummary = z.object({
   base_image: z.string(),
   resources,
   created_at: z.iso.datetime({ offset: true }),
+  owner: z
+    .string()
+    .nullable()
+    .describe('Account it belongs to, and agent after a slash; null: nobody'),
   ephemeral: z.boolean().describe('Destroyed when the client that made it goes away'),
   snapshot: z.string().nullable().describe('Snapshot the present state grew from'),
   forked_from: forkedFrom.nullable().describe('What it is a copy of'),
@@ -55,3 +59,6 @@ export const workspaceSummary = z.object({
 
 export type WorkspaceSummary = z.infer<typeof workspaceSummary>;
 export type WorkspaceState = z.infer<typeof workspaceState>;
+
+/** Whether the caller may use it as its own; not in events, which are the same for everybody. */
+export const owned = z.boolean().describe('Whether it is yours to use');

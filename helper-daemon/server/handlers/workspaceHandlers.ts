@@ -1,6 +1,6 @@
 import type { OutputOf } from '../../../protocol/operations.ts';
 import { expiry } from '../../workspaces/bringUp.ts';
-import { callerKey } from '../../workspaces/callers.ts';
+import { callerKey, mayUse } from '../../workspaces/callers.ts';
 import { createWorkspace } from '../../workspaces/create.ts';
 import { destroyWorkspace } from '../../workspaces/destroy.ts';
 import { describeWorkspace, workspaceLoad, workspaceLogs } from '../../workspaces/inspect.ts';
@@ -62,13 +62,17 @@ export function workspaceHandlers(
       ready.layerCare.soon();
       return { workspace_id: record.id, name: record.name };
     },
-    async workspace_list({ state_filter }) {
+    async workspace_list({ state_filter }, { caller }) {
       return services.store
         .visible()
         .filter((record) => state_filter === undefined || record.state === state_filter)
-        .map((record) => summarize(services, record));
+        .map((record) => ({
+          ...summarize(services, record),
+          owned: mayUse(caller, record.owner),
+        }));
     },
-    workspace_info: ({ workspace_id }) => describeWorkspace(services, workspace_id),
+    workspace_info: ({ workspace_id }, { caller }) =>
+      describeWorkspace(services, caller, workspace_id),
     workspace_stats: ({ workspace_id }) => workspaceLoad(services, workspace_id),
     workspace_logs: (input) => workspaceLogs(services, input),
     async workspace_start({ workspace_id }, { signal, progress }) {

@@ -67,6 +67,7 @@ export function machine(name: string, facts: Partial<WorkspaceSummary> = {}): Wo
     base_image: 'debian-dev',
     resources: { vcpus: 2, memory_mb: 512, disk_gb: 10 },
     created_at: new Date(now - 60_000).toISOString(),
+    owner: null,
     ephemeral: false,
     snapshot: null,
     forked_from: null,

@@ -62,6 +62,7 @@ export function summary(name: string, facts: Partial<WorkspaceSummary> = {}): Wo
     base_image: 'debian-dev',
     resources: { vcpus: 2, memory_mb: 512, disk_gb: 10 },
     created_at: '2026-01-01T00:00:00Z',
+    owner: null,
     ephemeral: false,
     snapshot: null,
     forked_from: null,
