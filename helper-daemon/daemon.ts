@@ -8,6 +8,7 @@ import { loadBootAssets } from './images/bootAssets.ts';
 import { imageCatalogue } from './images/catalogue.ts';
 import { imageSources } from './images/sources.ts';
 import { stageBootAssets } from './images/stageBootAssets.ts';
+import { dispatcher } from './server/dispatch.ts';
 import { eventLog } from './server/eventLog.ts';
 import { archiveHandlers } from './server/handlers/archiveHandlers.ts';
 import { daemonHandlers } from './server/handlers/daemonHandlers.ts';
@@ -22,11 +23,14 @@ import { storageHandlers } from './server/handlers/storageHandlers.ts';
 import { transferHandlers } from './server/handlers/transferHandlers.ts';
 import { workspaceHandlers } from './server/handlers/workspaceHandlers.ts';
 import type { Handlers } from './server/handlerTypes.ts';
+import { keyedCalls } from './server/idempotency.ts';
 import { listenOn, type Endpoint, type Listener } from './server/listener.ts';
+import { rateLimits } from './server/rateLimits.ts';
 import { tickets } from './server/tickets.ts';
 import { openStorages } from './storage/select.ts';
 import { lightly, openDatabase, transaction } from './store/database.ts';
 import { openNetwork } from './network/open.ts';
+import { idempotencyStore } from './store/idempotencyStore.ts';
 import { imageStore } from './store/imageStore.ts';
 import { journal } from './store/journal.ts';
 import { portForwardStore } from './store/portForwardStore.ts';
@@ -152,6 +156,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     memories: memories({ paths, tree, engine, now }),
     quotas: quotas(store, config),
     callers: callerActivity(),
+    memoryOvercommit: config.resources.memoryOvercommit,
     activity: activity(),
     booting: new Map(),
     locks: keyedLock(),
@@ -204,11 +209,18 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     }),
   };
   const streamTickets = tickets();
+  const dispatch = dispatcher({
+    handlers,
+    workspaces: services,
+    rates: rateLimits(config.rateLimit),
+    keyed: keyedCalls(idempotencyStore(db), now),
+    observers: [],
+  });
   const endpoints = await listenEndpoints(paths, options.inheritedSocket);
   for (const endpoint of endpoints) {
     listeners.push(
       await listenOn(endpoint, {
-        handlers,
+        dispatch,
         events,
         tickets: streamTickets,
         log,

@@ -42,6 +42,8 @@ export interface Access {
    * one.
    */
   readonly owns?: readonly string[];
+  /** Takes over what it names where workspace_adopt with force could, instead of being refused. */
+  readonly adopts?: true;
   /** Which bucket it is charged to; `cost` tokens, one where absent. Default: none. */
   readonly rate?: RateCategory;
   readonly cost?: (input: Readonly<Record<string, unknown>>) => number;

@@ -12,6 +12,7 @@ import {
 import type * as z from 'zod';
 import { asCoppiceError, CoppiceError } from '../../protocol/errors.ts';
 import type { EventEnvelope, SubscribeResult } from '../../protocol/events.ts';
+import type { Operation } from '../../protocol/operation.ts';
 import { isOperationName, operations, type OperationName } from '../../protocol/operations.ts';
 import {
   initializeParams,
@@ -24,14 +25,15 @@ import {
   type ProgressParams,
 } from '../../protocol/wire.ts';
 import type { Log } from '../system/log.ts';
+import type { Dispatch } from './dispatch.ts';
 import type { EventLog } from './eventLog.ts';
 import { FrameGuard } from './frameGuard.ts';
-import type { CallContext, Handlers, SessionHandle } from './handlerTypes.ts';
+import type { CallContext, SessionHandle } from './handlerTypes.ts';
 import type { Tickets } from './tickets.ts';
 import { describeInvalidInput } from './validation.ts';
 
 export interface SessionServices {
-  readonly handlers: Handlers;
+  readonly dispatch: Dispatch;
   readonly events: EventLog;
   readonly tickets: Tickets;
   readonly log: Log;
@@ -158,12 +160,17 @@ export function serveRpc(socket: net.Socket, firstBytes: Buffer, services: Sessi
     params: unknown,
     token: CancellationToken,
   ): Promise<unknown> {
-    const { input: raw, progress_token } = parse(operationParams, params, name);
-    const input = parse(operations[name].input as z.ZodType, raw, name);
+    const { input: raw, progress_token, idempotency_key } = parse(operationParams, params, name);
+    const operation: Operation = operations[name];
+    const input = parse(operation.input, raw, name);
     const cancelled = new AbortController();
     token.onCancellationRequested(() => cancelled.abort());
     const context: CallContext = {
-      signal: AbortSignal.any([gone.signal, cancelled.signal]),
+      // Whoever gave a key may come back for the result.
+      signal:
+        idempotency_key === undefined
+          ? AbortSignal.any([gone.signal, cancelled.signal])
+          : cancelled.signal,
       caller: { uid: services.peerUid ?? process.getuid?.() ?? 0, agent },
       session,
       progress(message, fraction) {
@@ -177,9 +184,8 @@ export function serveRpc(socket: net.Socket, firstBytes: Buffer, services: Sessi
       },
     };
     const started = performance.now();
-    const handler = services.handlers[name] as (input: unknown, c: CallContext) => Promise<unknown>;
     try {
-      const result = await handler(input, context);
+      const result = await services.dispatch(name, input, context, idempotency_key);
       services.log.debug({ client: clientName, name, ms: performance.now() - started }, 'call');
       return result;
     } catch (error) {

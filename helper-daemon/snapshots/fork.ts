@@ -3,7 +3,7 @@ import { asCoppiceError } from '../../protocol/errors.ts';
 import type { OutputOf, ParsedInputOf } from '../../protocol/operations.ts';
 import type { SnapshotRecord } from '../store/treeStore.ts';
 import type { WorkspaceRecord } from '../store/workspaceStore.ts';
-import { requireDisk, requireMemory } from '../workspaces/admission.ts';
+import { requireDisk } from '../workspaces/admission.ts';
 import type { BootOptions } from '../workspaces/boot.ts';
 import { bringUp } from '../workspaces/bringUp.ts';
 import { usableBase } from '../workspaces/heads.ts';
@@ -163,7 +163,6 @@ async function forkOne(
   from: LoadedMemory | undefined,
   options: ForkOptions,
 ): Promise<WorkspaceRecord> {
-  await requireMemory(source.memoryMb);
   return await bringUp(
     services,
     {

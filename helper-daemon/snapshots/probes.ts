@@ -5,7 +5,6 @@
 import { randomUUID } from 'node:crypto';
 import type { GuestClients } from '../guest/guestLink.ts';
 import type { WorkspaceRecord } from '../store/workspaceStore.ts';
-import { requireMemory } from '../workspaces/admission.ts';
 import { bringUp } from '../workspaces/bringUp.ts';
 import { destroyWorkspace } from '../workspaces/destroy.ts';
 import type { WorkspaceServices } from '../workspaces/services.ts';
@@ -39,24 +38,22 @@ export function probes(services: WorkspaceServices): Probes {
 
   function open(workspace: WorkspaceRecord, layerId: string): Probe {
     const id = randomUUID();
-    const ready = requireMemory(probeMemoryMb).then(() =>
-      bringUp(
-        services,
-        {
-          role: 'probe',
-          name: `probe-${id}`,
-          imageName: workspace.imageName,
-          imageDigest: workspace.imageDigest,
-          vcpus: 1,
-          memoryMb: probeMemoryMb,
-          diskGb: workspace.diskGb,
-          init: 'agent',
-          storage: workspace.storage,
-          baseLayer: layerId,
-        },
-        { signal: new AbortController().signal, progress: () => undefined, as: 'looker' },
-        id,
-      ),
+    const ready = bringUp(
+      services,
+      {
+        role: 'probe',
+        name: `probe-${id}`,
+        imageName: workspace.imageName,
+        imageDigest: workspace.imageDigest,
+        vcpus: 1,
+        memoryMb: probeMemoryMb,
+        diskGb: workspace.diskGb,
+        init: 'agent',
+        storage: workspace.storage,
+        baseLayer: layerId,
+      },
+      { signal: new AbortController().signal, progress: () => undefined, as: 'looker' },
+      id,
     );
     const probe: Probe = { id, ready, users: 0 };
     byLayer.set(layerId, probe);

@@ -36,7 +36,7 @@ export async function restoreSnapshot(
     await usableBase(services, workspace, snapshot.layerId);
     await requireDisk(services.paths.state);
     if (input.leave_stopped !== true && services.machines.get(id) === undefined) {
-      await requireMemory(workspace.memoryMb);
+      requireMemory(services, workspace.memoryMb);
     }
     if (input.save_as !== undefined) await savePresent(services, workspace, input.save_as, options);
     await standOn(services, resolveWorkspace(services.store, id), snapshot, options);

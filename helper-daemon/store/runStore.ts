@@ -25,6 +25,8 @@ export interface RunStore {
   of(workspaceId: string): MachineRunRecord | undefined;
   remove(workspaceId: string): void;
   all(): MachineRunRecord[];
+  /** What each machine may grow to, and its process once that is known. */
+  promises(): { readonly memoryMb: number; readonly pid: number | null }[];
 }
 
 type Row = Record<string, unknown>;
@@ -40,6 +42,9 @@ export function runStore(db: Database): RunStore {
   const of = db.prepare('SELECT * FROM machine_run WHERE workspace_id = ?');
   const remove = db.prepare('DELETE FROM machine_run WHERE workspace_id = ?');
   const all = db.prepare('SELECT * FROM machine_run');
+  const promises = db.prepare(
+    'SELECT memory_mb, pid FROM machine_run JOIN workspace ON workspace.id = workspace_id',
+  );
   return {
     insert(run) {
       insert.run(
@@ -63,6 +68,11 @@ export function runStore(db: Database): RunStore {
       remove.run(workspaceId);
     },
     all: () => all.all().map(toRun),
+    promises: () =>
+      promises.all().map((row) => ({
+        memoryMb: Number(row['memory_mb']),
+        pid: row['pid'] === null ? null : Number(row['pid']),
+      })),
   };
 }
 

@@ -1,13 +1,15 @@
 /** Whether the host has room, asked before anything is made. */
-import { readFile, statfs } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
 import { CoppiceError } from '../../protocol/errors.ts';
+import type { WorkspaceServices } from './services.ts';
 
 /** Left for everything else on the host. */
 const memoryReserveMb = 256;
 const diskReserveMb = 256;
 
-export async function availableMemoryMb(): Promise<number> {
-  const text = await readFile('/proc/meminfo', 'utf8');
+export function availableMemoryMb(): number {
+  const text = readFileSync('/proc/meminfo', 'utf8');
   const kib = /^MemAvailable:\s+(\d+) kB$/m.exec(text)?.[1];
   return kib === undefined ? Number.POSITIVE_INFINITY : Math.floor(Number(kib) / 1024);
 }
@@ -17,16 +19,41 @@ export async function availableDiskBytes(directory: string): Promise<number> {
   return bavail * bsize;
 }
 
-/** @throws CoppiceError `no_memory` */
-export async function requireMemory(wantedMb: number): Promise<void> {
-  const available = await availableMemoryMb();
-  if (wantedMb + memoryReserveMb <= available) return;
+/**
+ * Whether a machine of `wantedMb` would fit beside what runs, each grown to all it was promised: memory that a
+ * guest has not touched yet counts as taken. Call it again, without waiting in between, where the machine is
+ * recorded.
+ * @throws CoppiceError `no_memory`
+ */
+export function requireMemory(
+  services: Pick<WorkspaceServices, 'runs' | 'memoryOvercommit'>,
+  wantedMb: number,
+): void {
+  const available = availableMemoryMb();
+  const promised = services.runs
+    .promises()
+    .reduce((sum, { memoryMb, pid }) => sum + Math.max(0, memoryMb - touchedMb(pid)), 0);
+  const free = Math.floor(available * services.memoryOvercommit) - promised;
+  if (wantedMb + memoryReserveMb <= free) return;
   throw new CoppiceError({
     code: 'no_memory',
-    message: `The host has ${String(available)} MiB of memory available; a machine of ${String(wantedMb)} MiB would not fit beside what is running.`,
-    next: 'Ask for less memory_mb, or stop a machine (coppice list, coppice stop).',
-    details: { available_mb: available, wanted_mb: wantedMb },
+    message: `The host has ${String(available)} MiB of memory available, of which ${String(promised)} MiB are promised to machines that run; a machine of ${String(wantedMb)} MiB would not fit beside them.`,
+    next: 'Ask for less memory_mb, stop a machine (coppice list, coppice stop), or allow more to be promised than there is (resources.memory_overcommit in the configuration).',
+    details: { available_mb: available, promised_mb: promised, wanted_mb: wantedMb },
   });
+}
+
+/** Memory of its own that a machine has taken; what copies share with others is not. */
+function touchedMb(pid: number | null): number {
+  if (pid === null) return 0;
+  try {
+    const kib = /^RssAnon:\s+(\d+) kB$/m.exec(
+      readFileSync(`/proc/${String(pid)}/status`, 'utf8'),
+    )?.[1];
+    return Math.floor(Number(kib ?? 0) / 1024);
+  } catch {
+    return 0;
+  }
 }
 
 /** @throws CoppiceError `no_space` */

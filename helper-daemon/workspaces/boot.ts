@@ -6,6 +6,7 @@ import type { GuestLink } from '../guest/guestLink.ts';
 import type { MachineRunRecord } from '../store/runStore.ts';
 import type { WorkspaceRecord } from '../store/workspaceStore.ts';
 import { makeDirectory } from '../system/directory.ts';
+import { requireMemory } from './admission.ts';
 import { accountOf } from './accounts.ts';
 import { runDirectory } from './directories.ts';
 import { guestVersions } from './guestVersions.ts';
@@ -41,7 +42,7 @@ export interface LaunchOptions extends BootOptions {
 /**
  * Starts the workspace's machine and waits until the guest answers as itself. The caller holds the
  * workspace's lock and a journal entry; when this throws, no process and no run record is left.
- * @throws CoppiceError `boot_failed`, `boot_timeout`, `boot_assets_missing`, `snapshot_incompatible`, `cancelled`
+ * @throws CoppiceError `no_memory`, `boot_failed`, `boot_timeout`, `boot_assets_missing`, `snapshot_incompatible`, `cancelled`
  */
 export async function bootMachine(
   services: WorkspaceServices,
@@ -101,6 +102,8 @@ export async function startMonitor(
   const runDir = runDirectory(services.paths, run.runId);
   const key: RunKey = { workspaceId: record.id, runId: run.runId, runDir };
   let attachment: Attachment | undefined;
+  // No wait between the two: machines that start at the same time see each other's rows.
+  requireMemory(services, record.memoryMb);
   services.lightly(() => services.runs.insert(run));
   try {
     throwIfCancelled(options.signal);

@@ -3,7 +3,7 @@ import { CoppiceError } from '../../protocol/errors.ts';
 import { limits } from '../../protocol/limits.ts';
 import type { ParsedInputOf } from '../../protocol/operations.ts';
 import type { WorkspaceRecord } from '../store/workspaceStore.ts';
-import { requireDisk, requireMemory } from './admission.ts';
+import { requireDisk } from './admission.ts';
 import type { BootOptions } from './boot.ts';
 import { bringUp, expiry, type Draft } from './bringUp.ts';
 import { policyFrom } from './policies.ts';
@@ -35,7 +35,7 @@ export async function createWorkspace(
     memoryMb: input.memory_mb ?? limits.memoryMb.default,
     diskGb: input.disk_gb ?? limits.diskGb.default,
   };
-  await Promise.all([requireMemory(kind.memoryMb), requireDisk(services.paths.workspaces)]);
+  await requireDisk(services.paths.workspaces);
   const id = randomUUID();
   const draft: Draft = {
     role: 'user',

@@ -46,6 +46,8 @@ export interface WorkspaceServices {
   /** What each caller may have. */
   readonly quotas: Quotas;
   readonly callers: CallerActivity;
+  /** How many times the host's free memory may be promised to machines. */
+  readonly memoryOvercommit: number;
   readonly forwards: PortForwardStore;
   readonly forwardListeners: ForwardListeners;
   /** TCP sockets that listen in machines, as far as their agents have told. */

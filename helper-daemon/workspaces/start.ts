@@ -29,7 +29,8 @@ export async function startWorkspace(
       });
     }
     await usableBase(services, record, record.baseLayer);
-    await Promise.all([requireMemory(record.memoryMb), requireDisk(services.paths.workspaces)]);
+    requireMemory(services, record.memoryMb);
+    await requireDisk(services.paths.workspaces);
     const entry = services.journal.begin('start', id);
     const starting = changeState(services, id, {
       state: 'starting',

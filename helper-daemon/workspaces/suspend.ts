@@ -83,7 +83,7 @@ export async function resumeSuspended(
   const { id, memoryId } = record;
   if (memoryId === null) throw new Error(`suspended workspace ${id} has no memory`);
   await usableBase(services, record, record.baseLayer);
-  await requireMemory(record.memoryMb);
+  requireMemory(services, record.memoryMb);
   const entry = services.journal.begin('resume', id, { memoryId });
   try {
     const launch: LaunchOptions & { paused: true } = { ...options, as: 'self', paused: true };

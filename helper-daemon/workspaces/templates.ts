@@ -238,7 +238,8 @@ async function buildTemplate(
   kind: MachineKind,
   options: BootOptions,
 ): Promise<TemplateRecord> {
-  await Promise.all([requireMemory(kind.memoryMb), requireDisk(services.paths.state)]);
+  requireMemory(services, kind.memoryMb);
+  await requireDisk(services.paths.state);
   const id = randomUUID();
   const { image, vcpus, memoryMb, diskGb } = kind;
   try {

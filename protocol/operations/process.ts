@@ -87,6 +87,7 @@ export const exec = defineOperation({
   }),
   output: exitResult.extend({ stdout: z.string(), stderr: z.string() }),
   risk: 'write',
+  access: { rate: 'exec' },
   retry: 'unsafe',
   errors: [...guestErrors, 'timeout'],
 });
@@ -123,6 +124,7 @@ export const processOpen = defineOperation({
   }),
   output: z.object({ ticket: z.string() }),
   risk: 'write',
+  access: { rate: 'exec' },
   retry: 'unsafe',
   errors: [...guestErrors],
   stream: 'process',
@@ -140,6 +142,7 @@ export const processStart = defineOperation({
   }),
   output: z.object({ job_id: z.int(), pid: z.int() }),
   risk: 'write',
+  access: { rate: 'exec' },
   retry: 'unsafe',
   errors: [...guestErrors],
   cli: {

@@ -270,6 +270,7 @@ export const workspaceFork = defineOperation({
     'no_memory',
   ],
   progress: true,
+  access: { rate: 'create' },
   cli: {
     command: 'fork',
     positionals: ['workspace_id', 'new_name'],

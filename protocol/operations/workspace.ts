@@ -59,6 +59,7 @@ export const workspaceCreate = defineOperation({
     'prerequisite_missing',
   ],
   progress: true,
+  access: { rate: 'create' },
   cli: {
     command: 'create',
     positionals: ['name'],
@@ -81,7 +82,8 @@ export const workspaceDestroy = defineOperation({
   output: z.object({ workspace_id: z.uuid(), name: z.string() }),
   risk: 'destructive',
   retry: 'safe',
-  errors: ['not_found'],
+  errors: ['not_found', 'not_owned'],
+  access: { adopts: true },
   cli: { command: 'destroy', aliases: ['rm'], positionals: ['workspace_id'] },
 });
 

@@ -40,7 +40,7 @@ export function daemonHandlers(services: WorkspaceServices, facts: DaemonFacts):
         host: {
           cpus: cpus().length,
           memory_total_bytes: totalmem(),
-          memory_available_bytes: (await availableMemoryMb()) * 1024 * 1024,
+          memory_available_bytes: availableMemoryMb() * 1024 * 1024,
           disk_available_bytes: await availableDiskBytes(services.paths.state),
         },
         allocated: {
