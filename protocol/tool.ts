@@ -115,7 +115,7 @@ export async function runTool(
       next: `Correct the arguments; docs/tools.md and the tool's schema describe ${tool.name}.`,
     });
   }
-  const { idempotency_key: key, ...input } = parsed.data as Record<string, unknown>;
+  const { idempotency_key: key, ...input } = parsed.data;
   let calls = 0;
   const context: ToolContext = {
     // A tool that makes several calls needs a key for each of them.

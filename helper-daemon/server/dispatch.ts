@@ -19,10 +19,15 @@ export interface ObservedCall {
   readonly clientName: string;
 }
 
-/** Sees every call from before it acts; what it returns is called with how it ended. */
-export type CallObserver = (
-  call: ObservedCall,
-) => (outcome: 'ok' | ErrorCode, durationMs: number) => void;
+/** `result` is what it answered where it succeeded. */
+export type CallEnd = (outcome: 'ok' | ErrorCode, durationMs: number, result?: unknown) => void;
+
+export interface CallObserver {
+  /** Before it acts; what is returned is called when it has ended. Throwing keeps it from acting. */
+  begin(call: ObservedCall): CallEnd;
+  /** It was refused for who called or how often; it did not begin. */
+  denied(call: ObservedCall, code: ErrorCode): void;
+}
 
 export interface DispatchServices {
   readonly handlers: Handlers;
@@ -50,16 +55,22 @@ export function dispatcher(services: DispatchServices): Dispatch {
       context: CallContext,
     ) => Promise<unknown>;
     const act = async (): Promise<unknown> => {
-      const ended = services.observers.map((observe) => observe(call));
-      const started = performance.now();
-      const tell = (outcome: 'ok' | ErrorCode): void => {
-        for (const end of ended) end(outcome, performance.now() - started);
-      };
       try {
         chargeRate(services.rates, operation, input, caller);
         requireAccess(services.workspaces, operation, input, caller);
+      } catch (error) {
+        const { code } = asCoppiceError(error);
+        for (const observer of services.observers) observer.denied(call, code);
+        throw error;
+      }
+      const ended = services.observers.map((observer) => observer.begin(call));
+      const started = performance.now();
+      const tell = (outcome: 'ok' | ErrorCode, result?: unknown): void => {
+        for (const end of ended) end(outcome, performance.now() - started, result);
+      };
+      try {
         const result = await handle(input, context);
-        tell('ok');
+        tell('ok', result);
         return result;
       } catch (error) {
         tell(asCoppiceError(error).code);

@@ -29,13 +29,28 @@ export function projectOperation(operation: Operation, cli: CliSpelling): Comman
     positionals: (cli.positionals ?? []).map((name) =>
       positional(fieldNamed(fields, operation, name)),
     ),
-    flags: fields.filter(({ name }) => !taken.has(name)).map((field) => flag(field, cli)),
+    flags: [
+      ...fields.filter(({ name }) => !taken.has(name)).map((field) => flag(field, cli)),
+      ...(mayRepeat(operation) ? [keyFlag] : []),
+    ],
     ...(cli.rest === undefined ? {} : { rest: restOf(fieldNamed(fields, operation, cli.rest)) }),
     ...notesFor(operation.name),
     ...examplesFor(operation.name),
     run: (invocation, context) => runOperation(operation, cli, spec, invocation, context),
   };
   return spec;
+}
+
+/** Not an input of the operation, but of the call. */
+const keyFlag: FlagSpec = {
+  key: 'idempotencyKey',
+  spelling: '--idempotency-key',
+  kind: 'text',
+  description: 'Repeating the command with the same key returns the first result and does nothing',
+};
+
+function mayRepeat({ risk, stream }: Operation): boolean {
+  return risk !== 'read' && stream === undefined;
 }
 
 function fieldNamed(fields: readonly Field[], operation: Operation, name: string): Field {
@@ -80,6 +95,7 @@ async function runOperation(
   const input = inputOf(operation, cli, invocation);
   const checked = operation.input.safeParse(input);
   if (!checked.success) throw usageErrorFor(spec, checked.error.issues, input);
+  const key = invocation.flags[keyFlag.key];
   const client = await context.connect();
   const progress =
     operation.risk === 'read' && operation.progress !== true
@@ -90,6 +106,7 @@ async function runOperation(
     const before = context.json ? {} : await treeBefore(name, input, client);
     const output: unknown = await client.call(name, input, {
       signal: context.signal,
+      ...(typeof key === 'string' ? { idempotencyKey: key } : {}),
       ...(operation.progress === true && progress !== undefined
         ? { onProgress: ({ message, fraction }) => progress.update(message, fraction) }
         : {}),
@@ -113,7 +130,9 @@ function inputOf(
   cli: CliSpelling,
   invocation: Invocation,
 ): Record<string, unknown> {
-  const input: Record<string, unknown> = { ...invocation.flags };
+  const input: Record<string, unknown> = Object.fromEntries(
+    Object.entries(invocation.flags).filter(([name]) => name !== keyFlag.key),
+  );
   const fields = fieldsOf(operation);
   for (const name of cli.positionals ?? []) {
     const value = invocation.positionals[name];

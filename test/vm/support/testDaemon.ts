@@ -26,7 +26,8 @@ export interface TestDaemon {
   readonly allowedUid: number;
   /** Process id of the daemon that runs now. */
   pid(): number;
-  connect(name?: string): Promise<CoppiceClient>;
+  /** @param agent as this agent; absent: as the person */
+  connect(name?: string, agent?: string): Promise<CoppiceClient>;
   /** kill -9, then wait until it is gone. */
   kill(): Promise<void>;
   start(): Promise<void>;
@@ -65,11 +66,15 @@ export async function startTestDaemon(
   const clients = new Set<CoppiceClient>();
   let child: ChildProcess | undefined;
 
-  async function connect(name = 'test'): Promise<CoppiceClient> {
+  async function connect(name = 'test', agent?: string): Promise<CoppiceClient> {
     const deadline = Date.now() + 30_000;
     for (;;) {
       try {
-        const client = await connectClient(paths.socket, { name, version: '0' });
+        const client = await connectClient(paths.socket, {
+          name,
+          version: '0',
+          ...(agent === undefined ? {} : { agent }),
+        });
         clients.add(client);
         client.onClose(() => clients.delete(client));
         return client;
