@@ -4,7 +4,7 @@
  *
  *   npm run bench [-- <group> …] [--storage] [--quick] [--no-build]
  *
- * Groups: known creates exec transfer snapshots forks memory chains network storage; default: all but storage.
+ * Groups: known creates exec transfer snapshots forks memory chains network tools storage; default: all but storage.
  */
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -27,6 +27,7 @@ import type { Measured } from '../test/bench/samples.ts';
 import { measureNetwork } from '../test/bench/network.ts';
 import { measureSnapshots } from '../test/bench/snapshots.ts';
 import { measureStorage } from '../test/bench/storage.ts';
+import { measureToolCalls } from '../test/bench/toolCalls.ts';
 import { measureTransfer } from '../test/bench/transfer.ts';
 import { buildAll } from './build.ts';
 import { buildAssets } from './buildAssets.ts';
@@ -41,6 +42,7 @@ const groups: Readonly<Record<string, (context: BenchContext) => Promise<Measure
   memory: measureMemory,
   chains: measureChains,
   network: measureNetwork,
+  tools: measureToolCalls,
   known: measureKnown,
   storage: measureStorage,
 };

@@ -1,6 +1,6 @@
 /** A daemon of the bench's own, from the bundle users run, with a state directory that goes away again. */
 import { randomBytes, randomUUID } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import type { CoppiceClient } from '../../helper-daemon/client/client.ts';
@@ -31,6 +31,9 @@ export function benchHome(): BenchHome {
   const directory = mkdtempSync(path.join(os.tmpdir(), 'cop-bench-'));
   const paths = hostPaths('user', { COPPICE_HOME: directory });
   const clients = new Set<CoppiceClient>();
+  const config = path.join(directory, 'config.toml');
+  // What is measured is how long calls take, not how many are allowed.
+  writeFileSync(config, '[rate_limit]\nenabled = false\n');
 
   /** The connection ends before the process, which then still closes its database. */
   async function stop(client: CoppiceClient): Promise<void> {
@@ -58,6 +61,7 @@ export function benchHome(): BenchHome {
     async connect() {
       // The daemon inherits these; nothing else in this process looks at them.
       process.env['COPPICE_HOME'] = directory;
+      process.env['COPPICE_CONFIG'] = config;
       delete process.env['COPPICE_TEMPLATES'];
       delete process.env['COPPICE_SOCKET'];
       const client = await connectDaemon({ name: 'bench', version });
