@@ -2,41 +2,62 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { CoppiceEvent } from '../protocol/events.ts';
+import { announcer } from './audit/announcer.ts';
+import { openAudit } from './audit/audit.ts';
+import { auditObserver } from './audit/observer.ts';
 import { createQemuEngine } from './engine/qemu/qemuEngine.ts';
+import { merges as openMerges } from './git/merge/merges.ts';
 import { openGuestLink } from './guest/guestLink.ts';
 import { loadBootAssets } from './images/bootAssets.ts';
 import { imageCatalogue } from './images/catalogue.ts';
 import { imageSources } from './images/sources.ts';
 import { stageBootAssets } from './images/stageBootAssets.ts';
+import { meteredLock } from './metrics/meteredLock.ts';
+import { openMetrics } from './metrics/metrics.ts';
+import { metricsObserver } from './metrics/observer.ts';
 import { dispatcher } from './server/dispatch.ts';
 import { eventLog } from './server/eventLog.ts';
 import { archiveHandlers } from './server/handlers/archiveHandlers.ts';
+import { auditHandlers } from './server/handlers/auditHandlers.ts';
 import { daemonHandlers } from './server/handlers/daemonHandlers.ts';
+import { execParallelHandlers } from './server/handlers/execParallelHandlers.ts';
 import { fileHandlers } from './server/handlers/fileHandlers.ts';
+import { hostTransferHandlers } from './server/handlers/hostTransferHandlers.ts';
+import { gitHandlers, rollbackSnapshots } from './server/handlers/gitHandlers.ts';
 import { imageHandlers } from './server/handlers/imageHandlers.ts';
+import { metricsHandlers } from './server/handlers/metricsHandlers.ts';
 import { networkHandlers } from './server/handlers/networkHandlers.ts';
+import { orchestrationHandlers } from './server/handlers/orchestrationHandlers.ts';
 import { poolHandlers } from './server/handlers/poolHandlers.ts';
 import { processHandlers } from './server/handlers/processHandlers.ts';
 import { sessionHandlers } from './server/handlers/sessionHandlers.ts';
 import { snapshotHandlers } from './server/handlers/snapshotHandlers.ts';
 import { storageHandlers } from './server/handlers/storageHandlers.ts';
+import { teamHandlers } from './server/handlers/teamHandlers.ts';
 import { transferHandlers } from './server/handlers/transferHandlers.ts';
+import { vaultHandlers } from './server/handlers/vaultHandlers.ts';
 import { workspaceHandlers } from './server/handlers/workspaceHandlers.ts';
 import type { Handlers } from './server/handlerTypes.ts';
 import { keyedCalls } from './server/idempotency.ts';
 import { listenOn, type Endpoint, type Listener } from './server/listener.ts';
 import { rateLimits } from './server/rateLimits.ts';
 import { tickets } from './server/tickets.ts';
+import { openOrchestration } from './orchestration/orchestration.ts';
 import { openStorages } from './storage/select.ts';
 import { lightly, openDatabase, transaction } from './store/database.ts';
 import { openNetwork } from './network/open.ts';
+import { auditStore } from './store/auditStore.ts';
 import { idempotencyStore } from './store/idempotencyStore.ts';
 import { imageStore } from './store/imageStore.ts';
 import { journal } from './store/journal.ts';
+import { preparedStore, swarmStore } from './store/orchestrationStore.ts';
 import { portForwardStore } from './store/portForwardStore.ts';
 import { runStore } from './store/runStore.ts';
+import { teamMailStore } from './store/teamMailStore.ts';
+import { teamStore } from './store/teamStore.ts';
 import { settingStore, templateStore } from './store/templateStore.ts';
 import { treeStore } from './store/treeStore.ts';
+import { vaultStore } from './store/vaultStore.ts';
 import { workspaceStore } from './store/workspaceStore.ts';
 import { defaultConfig, type DaemonConfig } from './system/config.ts';
 import { makeDirectory } from './system/directory.ts';
@@ -45,6 +66,10 @@ import type { Log } from './system/log.ts';
 import { directoryMode, userSocket, type HostPaths } from './system/paths.ts';
 import { allowedUids } from './system/users.ts';
 import { probes as openProbes } from './snapshots/probes.ts';
+import { guestJobs } from './teams/guestJobs.ts';
+import { memberMachines } from './teams/memberMachines.ts';
+import { openTeams } from './teams/teams.ts';
+import { vaultDoor } from './vault/onDemand.ts';
 import { activity } from './workspaces/activity.ts';
 import { carryInto } from './workspaces/carry.ts';
 import { forwardListeners } from './workspaces/forwardListeners.ts';
@@ -60,6 +85,7 @@ import { openForwards, portWatch } from './workspaces/portWatch.ts';
 import { readdress, tellAddresses } from './workspaces/readdress.ts';
 import { quotas } from './workspaces/quotas.ts';
 import { recover } from './workspaces/recover.ts';
+import { resolveWorkspace } from './workspaces/resolve.ts';
 import type { WorkspaceServices } from './workspaces/services.ts';
 import { templates as openTemplates } from './workspaces/templates.ts';
 
@@ -94,10 +120,28 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const db = openDatabase(paths.database);
 
   const events = eventLog();
-  const publish = (event: CoppiceEvent): void => events.publish(event);
+  const publish = (event: CoppiceEvent): void => {
+    metrics.eventPublished(event);
+    events.publish(event);
+  };
   const now = (): Date => new Date();
+  const auditNews = announcer((last_seq) => publish({ type: 'audit_appended', last_seq }));
+  const audit = openAudit(auditStore(db), now, {
+    appended: auditNews.appended,
+    failed: (error) => log.error({ err: error }, 'the audit could not be written'),
+  });
+  const locks = meteredLock(keyedLock());
+  const metrics = openMetrics(() => ({
+    workspaceStates: store.visible().map(({ state }) => state),
+    teams: teamRows.all().length,
+    pool: pool.status(),
+    clients: connections(),
+    locks: locks.counts,
+  }));
+  audit.recover();
   const inTransaction = <T>(work: () => T): T => transaction(db, work);
   const store = workspaceStore(db);
+  const teamRows = teamStore(db);
   const mutations = journal(db, now);
   const engine = createQemuEngine({
     accelCache: path.join(paths.state, 'accelerator.json'),
@@ -159,7 +203,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     memoryOvercommit: config.resources.memoryOvercommit,
     activity: activity(),
     booting: new Map(),
-    locks: keyedLock(),
+    locks,
     publish,
     log,
     now,
@@ -167,6 +211,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   };
   const moved = readdress(services);
   await openForwards(services);
+  const interrupted = mutations.open();
   await recover(services);
   await services.network.settle();
   await tellAddresses(services, moved);
@@ -175,6 +220,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const probes = openProbes(services);
   const ports = portWatch(services);
   const layerCare = careForLayers(services);
+  const merges = openMerges(services, rollbackSnapshots(services, layerCare));
+  void merges.recover(interrupted);
   const limits = lifetimes(services);
   await templates.tidy();
   await images.tidy();
@@ -183,6 +230,63 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   });
   void pool.fill();
   layerCare.soon();
+
+  const vault = vaultDoor(
+    config.vault.enabled
+      ? {
+          root: config.vault.path ?? path.join(paths.state, 'vault'),
+          create: config.vault.path === null,
+          extensions: config.vault.extensions,
+          excludeDirs: config.vault.excludeDirs,
+          store: (root) => vaultStore(db, root),
+          now,
+        }
+      : undefined,
+  );
+  const teams = openTeams({
+    store: teamRows,
+    mail: teamMailStore(db),
+    machines: memberMachines(services, { templates, pool }),
+    jobs: guestJobs(services),
+    vault: config.vault.enabled
+      ? {
+          async write(file, content) {
+            await (await vault.open()).write(file, content);
+          },
+          makeFolder: async (folder) => (await vault.open()).makeFolder(folder),
+          remove: async (folder) => (await vault.open()).removeFolder(folder),
+        }
+      : null,
+    transaction: inTransaction,
+    lightly: services.lightly,
+    log,
+    now,
+    retryMs: 1000,
+  });
+  events.subscribe(({ event }) => teams.heard(event), undefined);
+  await teams.recover();
+
+  const orchestration = openOrchestration(services, {
+    prepared: preparedStore(db),
+    swarms: swarmStore(db),
+    templates,
+    pool,
+    merge: undefined,
+    vault: config.vault.enabled
+      ? {
+          read: async (note) => (await (await vault.open()).read(note)).content,
+          async search(query, limit) {
+            const { results } = await (await vault.open()).search({ query, max_results: limit });
+            return results.map(({ path: file, line_number: line, context }) => ({
+              path: file,
+              line,
+              context,
+            }));
+          },
+        }
+      : undefined,
+  });
+  await orchestration.recover();
 
   const listeners: Listener[] = [];
   const connections = (): number =>
@@ -195,10 +299,18 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     ...sessionHandlers(services),
     ...poolHandlers(services, { templates, pool }),
     ...storageHandlers(services, layerCare),
+    ...gitHandlers(services, merges),
     ...processHandlers(services),
+    ...execParallelHandlers(services),
     ...fileHandlers(services),
     ...transferHandlers(services),
+    ...hostTransferHandlers(services, config.transferDir),
     ...imageHandlers(images),
+    ...vaultHandlers(vault.open),
+    ...teamHandlers(teams),
+    ...orchestrationHandlers(orchestration),
+    ...auditHandlers(audit),
+    ...metricsHandlers(metrics),
     ...daemonHandlers(services, {
       version: options.version,
       startedAt,
@@ -214,7 +326,10 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     workspaces: services,
     rates: rateLimits(config.rateLimit),
     keyed: keyedCalls(idempotencyStore(db), now),
-    observers: [],
+    observers: [
+      auditObserver(audit, (reference) => resolveWorkspace(store, reference)),
+      metricsObserver(metrics),
+    ],
   });
   const endpoints = await listenEndpoints(paths, options.inheritedSocket);
   for (const endpoint of endpoints) {
@@ -230,19 +345,33 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       }),
     );
   }
+  const { metricsPort } = config;
+  const metricsEndpoint =
+    metricsPort === null
+      ? undefined
+      : await (await import('./metrics/endpoint.ts')).serveMetrics(metrics, metricsPort);
   log.info({ pid: process.pid, version: options.version, socket: paths.socket }, 'listening');
 
   return {
     isIdle: () =>
       connections() === 0 &&
       services.machines.all().length === 0 &&
+      orchestration.isIdle() &&
       // Somebody has to be there when their time is over.
       services.store.withLifetime().every(({ expiresAt }) => expiresAt === null),
     async close() {
-      await Promise.all(listeners.map((listener) => listener.close()));
+      await Promise.all([
+        ...listeners.map((listener) => listener.close()),
+        metricsEndpoint?.close(),
+      ]);
+      audit.close();
+      auditNews.close();
       streamTickets.revokeAll();
       limits.close();
       ports.close();
+      await teams.close();
+      await vault.close();
+      await orchestration.close();
       await Promise.all([templates.close(), pool.close(), probes.close(), layerCare.close()]);
       for (const { link, machine } of services.machines.all()) {
         link.close();

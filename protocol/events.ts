@@ -31,6 +31,10 @@ export const coppiceEvent = z.discriminatedUnion('type', [
   }),
   z.object({ type: z.literal('image_changed'), image: imageInfo }),
   z.object({ type: z.literal('image_removed'), name: z.string() }),
+  z.object({
+    type: z.literal('audit_appended'),
+    last_seq: z.int().describe('Newest row; once a second at most'),
+  }),
 ]);
 export type CoppiceEvent = z.infer<typeof coppiceEvent>;
 

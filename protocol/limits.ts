@@ -25,6 +25,8 @@ export const limits = {
   /** Bytes kept per output stream of a captured command. */
   outputBytes: { max: 8 * 1024 * 1024, default: 262_144 },
   timeoutSecs: { max: 30 * 24 * 3600, default: 120 },
+  /** Of each command of exec_parallel where none is given. */
+  parallelTimeoutSecs: 300,
   waitSecs: { max: 300 },
   /** Text files handled in one JSON reply; larger ones travel as streams. */
   textFileBytes: 4 * 1024 * 1024,

@@ -47,11 +47,32 @@ export const guestPath = z
     'must be absolute (start with "/"); "~" is not expanded inside a machine',
   );
 
+/** These decide what a command means or which code it loads, before it has begun. */
+const reservedEnvName = /^(?:PATH|IFS|ENV|BASH_ENV|LD_.*)$/;
+
+/** Why a variable of this name cannot be set in a machine; undefined where it can. */
+export function envNameProblem(name: string): string | undefined {
+  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) return 'is not a variable name';
+  if (!reservedEnvName.test(name)) return undefined;
+  return `must not be set from outside; set it in the command itself (${name}=… command)`;
+}
+
 export const envVars = z
   .record(
-    z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'not a variable name'),
+    z.string(),
     z.string().refine((value) => !value.includes('\0'), 'must not contain NUL'),
   )
+  .superRefine((vars, context) => {
+    for (const name of Object.keys(vars)) {
+      const problem = envNameProblem(name);
+      if (problem === undefined) continue;
+      context.addIssue({
+        code: 'custom',
+        path: [name.slice(0, limits.nameLength)],
+        message: problem,
+      });
+    }
+  })
   .refine((vars) => Object.keys(vars).length <= limits.envEntries, 'too many variables');
 
 /** Octal permission bits as people write them: 644, 0644, 0o644. */

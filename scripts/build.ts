@@ -66,6 +66,13 @@ const programs: readonly Program[] = [
     executable: true,
     options: moduleOptions,
   },
+  // Apart from the CLI, whose other commands would have to parse it each time.
+  {
+    entry: 'helper-daemon/mcp/program.ts',
+    out: 'coppice-mcp.mjs',
+    executable: false,
+    options: moduleOptions,
+  },
 ];
 
 async function buildProgram(program: Program): Promise<string> {

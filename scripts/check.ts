@@ -126,6 +126,7 @@ const lanes: Readonly<Record<Lane, readonly Check[]>> = {
     nodeTool('buf lint', 'node_modules/@bufbuild/buf/bin/buf', 'lint'),
     drift('generated: protocol', 'protocol'),
     drift('generated: manifest', 'manifest'),
+    drift('generated: docs', 'docs'),
     forbiddenText,
   ],
   rust: [

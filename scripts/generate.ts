@@ -1,6 +1,6 @@
 /**
- * Writes what is generated from other sources: the guest protocol in TypeScript and in Rust, and the
- * extension's contributions in package.json.
+ * Writes what is generated from other sources: the guest protocol in TypeScript and in Rust, the extension's
+ * contributions in package.json, and the reference pages in docs/.
  *
  *   node scripts/generate.ts            write
  *   node scripts/generate.ts --check    only compare, fail on a difference
@@ -10,10 +10,11 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { generatedManifest } from '../extension/manifest/contributes.ts';
+import { generatedDocs } from './docs.ts';
 import { cargo } from './tools/cargo.ts';
 import { projectRoot, runNodeTool } from './tools/step.ts';
 
-export const generators = ['protocol', 'agent', 'manifest'] as const;
+export const generators = ['protocol', 'agent', 'manifest', 'docs'] as const;
 export type Generator = (typeof generators)[number];
 
 /** File contents by path in the project. */
@@ -68,6 +69,7 @@ async function manifest(): Promise<Generated> {
 async function generate(which: Generator, say: (line: string) => void): Promise<Generated> {
   if (which === 'protocol') return await protocolCode(say);
   if (which === 'agent') return await agentCode(say);
+  if (which === 'docs') return generatedDocs();
   return await manifest();
 }
 

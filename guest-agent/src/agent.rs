@@ -1,6 +1,6 @@
 //! What the services share: the identity of the machine and everything that outlives a conversation.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,6 +19,8 @@ pub struct Agent {
     /// The one the host expects, from the last hello.
     expected: Cell<u64>,
     boot_id: [u8; 16],
+    /// Which machine this is, as far as Configure has said.
+    machine_id: RefCell<Option<String>>,
     trimming: Cell<bool>,
     pub processes: Rc<Processes>,
     pub freezer: Freezer,
@@ -32,6 +34,7 @@ impl Agent {
             generation: Cell::new(generation),
             expected: Cell::new(generation),
             boot_id: boot_id(),
+            machine_id: RefCell::default(),
             trimming: Cell::new(false),
             processes: Processes::new(cgroups, scope),
             freezer: Freezer::default(),
@@ -55,6 +58,14 @@ impl Agent {
 
     pub fn generation(&self) -> u64 {
         self.generation.get()
+    }
+
+    /// By Configure: what was set for one machine's processes is no other's.
+    pub fn set_machine_id(&self, id: &str) {
+        let earlier = self.machine_id.replace(Some(id.to_string()));
+        if earlier.as_deref() != Some(id) {
+            self.processes.env.borrow_mut().clear();
+        }
     }
 
     /// By Configure: the host has told the machine all there is to tell. One that had a generation begins a new

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{is_alive, shell, wait_for, word, Agent};
+use common::{bytes, is_alive, peak_kb, shell, wait_for, word, Agent};
 use coppice_guest_agent::gen::*;
 use tonic::Code;
 
@@ -204,4 +204,75 @@ async fn many_processes_at_once_leave_nothing_behind() {
             .count()
     };
     wait_for("descriptors are closed", || fds() < 20).await;
+}
+
+#[tokio::test]
+async fn all_output_goes_to_a_file_too_and_the_agent_stays_small() {
+    let agent = Agent::start();
+    let mut client = agent.connect().await;
+    let out = agent.path("deep/er/out");
+    let spec = ProcessSpec {
+        output_file: bytes(&out),
+        keep_bytes: 4096,
+        ..shell("yes | head -c 268435456; echo end; echo problem >&2")
+    };
+    let response = client.exec(spec.clone()).await.unwrap();
+    let exited = response.exited.unwrap();
+    assert_eq!((exited.exit_code, exited.output_errno), (Some(0), 0));
+    assert_eq!(response.stdout.unwrap().head.len(), 4096);
+    assert_eq!(
+        std::fs::metadata(&out).unwrap().len(),
+        exited.stdout_bytes,
+        "stdout is whole"
+    );
+    let written = std::fs::read(&out).unwrap();
+    assert!(written.starts_with(b"y\ny\n") && written.ends_with(b"y\nend\n"));
+    let errors = agent.path("deep/er/out.stderr");
+    assert_eq!(std::fs::read(&errors).unwrap(), b"problem\n");
+    assert!(peak_kb(agent.pid()) < 64 << 10);
+
+    // What was there before is not.
+    let spec = ProcessSpec {
+        command: "echo again".into(),
+        ..spec
+    };
+    client.exec(spec).await.unwrap();
+    assert_eq!(std::fs::read(&out).unwrap(), b"again\n");
+    assert_eq!(std::fs::read(&errors).unwrap(), b"");
+}
+
+#[tokio::test]
+async fn an_output_file_that_cannot_be_opened_starts_nothing_and_one_that_fails_is_told() {
+    let agent = Agent::start();
+    let mut client = agent.connect().await;
+    let mark = agent.path("ran");
+    let spec = ProcessSpec {
+        output_file: bytes(agent.directory.path()),
+        ..shell(&format!("touch {}", mark.display()))
+    };
+    let status = client.exec(spec).await.unwrap_err();
+    assert_eq!(word(&status), "not_started");
+    assert!(!mark.exists());
+
+    let spec = ProcessSpec {
+        output_file: bytes("relative"),
+        ..shell("true")
+    };
+    let status = client.exec(spec).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+
+    // The command itself goes on, and its output is kept as ever.
+    let full = agent.path("full");
+    std::os::unix::fs::symlink("/dev/full", &full).unwrap();
+    let spec = ProcessSpec {
+        output_file: bytes(&full),
+        ..shell("echo one; sleep 0.1; echo two")
+    };
+    let response = client.exec(spec).await.unwrap();
+    let exited = response.exited.unwrap();
+    assert_eq!(
+        (exited.exit_code, exited.output_errno),
+        (Some(0), libc::ENOSPC as u32)
+    );
+    assert_eq!(&response.stdout.unwrap().head[..], b"one\ntwo\n");
 }

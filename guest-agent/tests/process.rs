@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::session::Session;
-use common::{is_alive, shell, wait_for, word, Agent};
+use common::{is_alive, peak_kb, shell, wait_for, word, Agent};
 use coppice_guest_agent::gen::process_input::Input;
 use coppice_guest_agent::gen::process_output::Output;
 use coppice_guest_agent::gen::*;
@@ -34,12 +34,7 @@ async fn a_stream_is_complete_and_the_agent_stays_small() {
         }
     };
     assert_eq!((total, exited.stdout_bytes), (1 << 28, 1 << 28));
-    let status = std::fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .unwrap();
-    let peak: u64 = peak.trim().trim_end_matches(" kB").trim().parse().unwrap();
+    let peak = peak_kb(agent.pid());
     assert!(peak < 64 << 10, "{peak} kB");
 }
 
@@ -246,4 +241,46 @@ async fn signals_reach_the_tree_or_the_leader() {
     assert_eq!(session.exited().await.signal, Some(9));
     let status = client.process.signal(signal).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn many_finished_jobs_keep_their_ends_in_bounded_memory() {
+    let agent = Agent::start();
+    let mut client = agent.connect().await;
+    let mut first = 0;
+    // More output than may be kept of all of them together.
+    for number in 0..80 {
+        let spec = ProcessSpec {
+            keep_bytes: 4 << 20,
+            ..shell("echo begin; yes | head -c 8388608; echo end")
+        };
+        let request = StartRequest { spec: Some(spec) };
+        let started = client.process.start(request).await.unwrap().into_inner();
+        let id = started.process_id;
+        if number == 0 {
+            first = id;
+        }
+        let get = GetProcessRequest {
+            process_id: id,
+            wait_ms: 60_000,
+            stdout_offset: u64::MAX,
+            stderr_offset: u64::MAX,
+        };
+        let got = client.process.get(get).await.unwrap().into_inner();
+        assert_eq!(got.process.unwrap().exited.unwrap().exit_code, Some(0));
+    }
+    let get = GetProcessRequest {
+        process_id: first,
+        ..Default::default()
+    };
+    for _ in 0..2 {
+        let got = client.process.get(get).await.unwrap().into_inner();
+        let stdout = got.stdout.unwrap();
+        assert_eq!(stdout.total_bytes, 8_388_608 + 10);
+        assert!(stdout.head.starts_with(b"begin\n") && stdout.tail.ends_with(b"y\nend\n"));
+        // The oldest has made room.
+        assert!(stdout.head.len() <= 4096);
+    }
+    let peak = peak_kb(agent.pid());
+    assert!(peak < 220 << 10, "{peak} kB");
 }

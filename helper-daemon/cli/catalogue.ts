@@ -1,6 +1,8 @@
 /** Every command there is: what one operation is projected to, and what is composed from several. */
 import { operations, type OperationName } from '../../protocol/operations.ts';
 import type { Operation } from '../../protocol/operation.ts';
+import { withAuditFollow } from './commands/audit.ts';
+import { checkSpec } from './commands/check.ts';
 import { completionSpec, completeSpec } from './commands/completion.ts';
 import { cpSpec } from './commands/cp.ts';
 import {
@@ -14,15 +16,21 @@ import { withLocalChecks } from './commands/doctor.ts';
 import { execSpec } from './commands/exec.ts';
 import { exportSpec } from './commands/exportArchive.ts';
 import { importSpec } from './commands/importArchive.ts';
+import { initOutline, initSpec } from './commands/initHost.ts';
 import { jobsAttachSpec } from './commands/jobsAttach.ts';
 import { withFollow } from './commands/logs.ts';
+import { mcpSpec } from './commands/mcp.ts';
 import { readSpec } from './commands/read.ts';
 import { runSpec } from './commands/run.ts';
+import { serveSpec } from './commands/serve.ts';
 import { shellSpec } from './commands/shell.ts';
 import { sshSpec } from './commands/ssh.ts';
 import { sshConfigSpec } from './commands/sshConfig.ts';
 import { sshProxySpec } from './commands/sshProxy.ts';
 import { snapshotShowSpec } from './commands/snapshotShow.ts';
+import { swarmRunSpec } from './commands/swarmRun.ts';
+import { withMachines } from './commands/status.ts';
+import { toolSpec } from './commands/tool.ts';
 import { writeSpec } from './commands/write.ts';
 import { needsOneOf, withPathAlone } from './commands/strictInput.ts';
 import type { CommandSpec } from './commandSpec.ts';
@@ -31,6 +39,8 @@ import { projectOperation } from './projection/projectOperation.ts';
 /** Commands whose projection is not all there is to them. */
 const adapted: Readonly<Partial<Record<OperationName, (spec: CommandSpec) => CommandSpec>>> = {
   workspace_logs: withFollow,
+  audit_list: withAuditFollow,
+  daemon_status: withMachines,
   daemon_doctor: withLocalChecks,
   daemon_stop: withoutStarting,
   workspace_configure: needsOneOf('ttl_secs', 'idle_suspend_secs'),
@@ -73,12 +83,24 @@ const headings: Readonly<Record<string, readonly string[]>> = {
     'snapshot rename',
     'snapshot delete',
     'fork',
+    'prepare',
+    'swarm',
     'export',
     'import',
   ],
   Network: ['port', 'network'],
-  'Images and storage': ['image', 'pool', 'storage', 'init'],
-  'Coppice itself': ['status', 'doctor', 'daemon', 'completion'],
+  'Images and storage': ['image', 'pool', 'storage'],
+  'Coppice itself': [
+    'init',
+    'serve',
+    'status',
+    'check',
+    'doctor',
+    'audit',
+    'metrics',
+    'daemon',
+    'completion',
+  ],
 };
 
 const places = Object.entries(headings).flatMap(([group, names]) =>
@@ -112,10 +134,16 @@ export function allCommands(wanted: readonly string[]): readonly CommandSpec[] {
     importSpec(describe),
     readSpec(describe),
     writeSpec(describe),
+    swarmRunSpec(describe),
+    toolSpec,
+    mcpSpec,
     daemonStartSpec,
     daemonStatusSpec,
     daemonLogsSpec,
     daemonRunSpec,
+    serveSpec,
+    checkSpec,
+    ...(names('init', wanted) ? [initSpec()] : [initOutline]),
     completionSpec,
     completeSpec,
   ];

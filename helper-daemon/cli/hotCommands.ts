@@ -16,6 +16,8 @@ const hot: Readonly<Record<string, () => Promise<CommandSpec>>> = {
   cp: async () => (await import('./commands/cp.ts')).cpSpec,
   read: async () => (await import('./commands/read.ts')).readSpec(undescribed),
   write: async () => (await import('./commands/write.ts')).writeSpec(undescribed),
+  tool: async () => (await import('./commands/tool.ts')).toolSpec,
+  mcp: async () => (await import('./commands/mcp.ts')).mcpSpec,
 };
 
 /** The one command that is needed, or undefined when all must be known. */

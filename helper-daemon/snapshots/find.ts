@@ -5,7 +5,13 @@ import type { SnapshotRecord } from '../store/treeStore.ts';
 import type { WorkspaceRecord } from '../store/workspaceStore.ts';
 import type { WorkspaceServices } from '../workspaces/services.ts';
 
-/** @throws CoppiceError `not_found` naming the snapshots there are */
+/** What agents call the snapshot of a prepared machine, and what its name is. */
+const prepared = { alias: 'prepared', name: 'golden' } as const;
+
+/**
+ * By id or name; `prepared` also means the golden snapshot where none has that name.
+ * @throws CoppiceError `not_found` naming the snapshots there are
+ */
 export function findSnapshot(
   services: WorkspaceServices,
   workspace: WorkspaceRecord,
@@ -13,7 +19,10 @@ export function findSnapshot(
 ): SnapshotRecord {
   const found = isUuid(reference)
     ? services.tree.snapshot(reference.toLowerCase())
-    : services.tree.snapshotNamed(workspace.id, reference);
+    : (services.tree.snapshotNamed(workspace.id, reference) ??
+      (reference === prepared.alias
+        ? services.tree.snapshotNamed(workspace.id, prepared.name)
+        : undefined));
   if (found?.workspaceId === workspace.id) return found;
   const names = services.tree.snapshotsOf(workspace.id).map(({ name }) => name);
   const shown = names.slice(-10).join(', ');

@@ -20,7 +20,9 @@ export type JournalKind =
   | 'resume'
   /** A layer is merged into the one above, or a head made independent of what is below; detail: FoldDetail. */
   | 'fold'
-  | 'import';
+  | 'import'
+  /** The repository of the subject gets the commits of others; detail: git/merge/merges.ts. */
+  | 'merge';
 
 export type JournalDetail = Readonly<Record<string, string>>;
 

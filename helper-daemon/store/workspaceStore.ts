@@ -70,6 +70,8 @@ export interface WorkspaceStore {
   insert(record: WorkspaceRecord): void;
   byId(id: string): WorkspaceRecord | undefined;
   byName(name: string): WorkspaceRecord | undefined;
+  /** Of members of teams, by `team.member` or `team-member`; the latter can be said of more than one. */
+  byMember(reference: string): WorkspaceRecord[];
   /** Of every role, oldest first. */
   all(): WorkspaceRecord[];
   /** Those that callers see. */
@@ -148,6 +150,11 @@ export function workspaceStore(db: Database): WorkspaceStore {
   );
   const byId = db.prepare('SELECT * FROM workspace WHERE id = ?');
   const byName = db.prepare('SELECT * FROM workspace WHERE name = ?');
+  const byMember = db.prepare(
+    `SELECT workspace.* FROM team_member JOIN team ON team.id = team_member.team_id
+       JOIN workspace ON workspace.id = team_member.workspace_id
+     WHERE ?1 IN (team.name || '.' || team_member.name, team.name || '-' || team_member.name)`,
+  );
   const all = db.prepare('SELECT * FROM workspace ORDER BY created_at, id');
   const visible = db.prepare("SELECT * FROM workspace WHERE role = 'user' ORDER BY created_at, id");
   const countVisible = db.prepare("SELECT count(*) AS n FROM workspace WHERE role = 'user'");
@@ -192,6 +199,7 @@ export function workspaceStore(db: Database): WorkspaceStore {
     },
     byId: (id) => one(byId.get(id)),
     byName: (name) => one(byName.get(name)),
+    byMember: (reference) => byMember.all(reference).map(toRecord),
     all: () => all.all().map(toRecord),
     visible: () => visible.all().map(toRecord),
     countVisible: () => Number(countVisible.get()?.['n'] ?? 0),

@@ -3,15 +3,15 @@ import { limits } from '../limits.ts';
 import { envVars, guestPath, workspaceRef } from '../names.ts';
 import { defineOperation } from '../operation.ts';
 
-const commandText = z
+export const commandText = z
   .string()
   .min(1)
   .refine((text) => !text.includes('\0'), 'must not contain NUL')
   .refine((text) => Buffer.byteLength(text) <= limits.commandBytes, 'is longer than 1 MiB');
 
-const timeoutSecs = z.number().positive().max(limits.timeoutSecs.max);
+export const timeoutSecs = z.number().positive().max(limits.timeoutSecs.max);
 
-const howToRun = {
+export const howToRun = {
   workdir: guestPath.optional().describe('Working directory; /workspace where it exists'),
   env: envVars.optional().describe('Variables, over those of the image'),
   user: z
@@ -21,6 +21,10 @@ const howToRun = {
     .describe('Account in the machine; root when absent'),
 };
 
+const outputFile = guestPath.describe(
+  'File in the machine that gets all of stdout while the command runs; stderr goes to the same name with .stderr',
+);
+
 export const exitResult = z.object({
   exit_code: z.int().describe('0 to 255; -1 when a signal or the time limit ended it'),
   signal: z.int().nullable().describe('Signal that ended it'),
@@ -28,6 +32,10 @@ export const exitResult = z.object({
   duration_ms: z.number().describe('Measured in the machine'),
   stdout_bytes: z.number(),
   stderr_bytes: z.number(),
+  output_file_problem: z
+    .string()
+    .optional()
+    .describe('Why not all of the output is in output_file'),
 });
 export type ExitResult = z.infer<typeof exitResult>;
 
@@ -50,10 +58,11 @@ const processInfo = z.object({
   stdout_bytes: z.number(),
   stderr_bytes: z.number(),
   attached_clients: z.int(),
+  output_file: z.string().optional().describe('File in the machine that has all of stdout'),
 });
 export type ProcessInfo = z.infer<typeof processInfo>;
 
-const guestErrors = [
+export const guestErrors = [
   'not_found',
   'wrong_state',
   'guest_unreachable',
@@ -79,13 +88,19 @@ export const exec = defineOperation({
       .max(limits.outputBytes.max)
       .optional()
       .describe('Per stream; default 262144'),
+    output_file: outputFile.optional(),
     input: z
       .string()
       .max(1024 * 1024)
       .optional()
       .describe('Text for standard input'),
   }),
-  output: exitResult.extend({ stdout: z.string(), stderr: z.string() }),
+  output: exitResult.extend({
+    stdout: z.string(),
+    stderr: z.string(),
+    output_file: z.string().optional(),
+    note: z.string().optional().describe('Where the output is that is not in this reply'),
+  }),
   risk: 'write',
   access: { rate: 'exec' },
   retry: 'unsafe',
@@ -139,6 +154,7 @@ export const processStart = defineOperation({
     ...howToRun,
     label: z.string().max(128).optional().describe('Shown in lists'),
     timeout_secs: timeoutSecs.optional().describe('Kills everything it started'),
+    output_file: outputFile.optional(),
   }),
   output: z.object({ job_id: z.int(), pid: z.int() }),
   risk: 'write',
@@ -218,4 +234,20 @@ export const processRemove = defineOperation({
   retry: 'safe',
   errors: ['not_found', 'wrong_state', 'guest_unreachable'],
   cli: { command: 'jobs remove', positionals: ['workspace_id', 'job_id'] },
+});
+
+export const setEnv = defineOperation({
+  name: 'set_env',
+  summary: 'Set variables for everything that is started in a machine from now on',
+  description:
+    'Kept in the memory of the machine alone: they last until it stops, and no copy of it has them. Image variables are below them, those of a single command above.',
+  input: z.object({
+    workspace_id: workspaceRef,
+    vars: envVars.describe('Variables by name; all of them are set, or none'),
+  }),
+  output: z.object({ count: z.int().describe('Variables in this call'), status: z.literal('set') }),
+  risk: 'write',
+  retry: 'safe',
+  errors: ['not_found', 'wrong_state', 'guest_unreachable', 'outcome_unknown', 'limit_exceeded'],
+  cli: { command: 'env set', positionals: ['workspace_id'], flags: { vars: '-e, --env' } },
 });

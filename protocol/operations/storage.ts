@@ -105,5 +105,5 @@ export const storageInit = defineOperation({
   retry: 'safe',
   errors: ['prerequisite_missing', 'permission_denied', 'wrong_state', 'no_space'],
   progress: true,
-  cli: { command: 'init', positionals: ['backend'] },
+  cli: { command: 'storage init', positionals: ['backend'] },
 });

@@ -41,6 +41,8 @@ export const layers: Readonly<Record<string, Layer>> = {
       'helper-daemon/vault',
       'helper-daemon/orchestration',
       'helper-daemon/git',
+      'helper-daemon/audit',
+      'helper-daemon/metrics',
       'images',
     ],
   },
@@ -56,13 +58,34 @@ export const layers: Readonly<Record<string, Layer>> = {
       'helper-daemon/vault',
       'helper-daemon/orchestration',
       'helper-daemon/git',
+      'helper-daemon/audit',
+      'helper-daemon/metrics',
     ],
   },
-  'helper-daemon/teams': { uses: [...base, 'helper-daemon/workspaces', 'helper-daemon/store'] },
-  'helper-daemon/orchestration': {
-    uses: [...base, 'helper-daemon/teams', 'helper-daemon/workspaces', 'helper-daemon/store'],
+  'helper-daemon/audit': { uses: [...base, 'helper-daemon/store'] },
+  'helper-daemon/metrics': { uses: base },
+  'helper-daemon/teams': {
+    uses: [
+      ...base,
+      'helper-daemon/workspaces',
+      'helper-daemon/snapshots',
+      'helper-daemon/guest',
+      'helper-daemon/store',
+    ],
   },
-  'helper-daemon/git': { uses: [...base, 'helper-daemon/workspaces', 'helper-daemon/store'] },
+  'helper-daemon/orchestration': {
+    uses: [
+      ...base,
+      'helper-daemon/teams',
+      'helper-daemon/workspaces',
+      'helper-daemon/snapshots',
+      'helper-daemon/guest',
+      'helper-daemon/store',
+    ],
+  },
+  'helper-daemon/git': {
+    uses: [...base, 'helper-daemon/workspaces', 'helper-daemon/guest', 'helper-daemon/store'],
+  },
   'helper-daemon/vault': { uses: [...base, 'helper-daemon/store'] },
   'helper-daemon/snapshots': {
     uses: [

@@ -34,6 +34,7 @@ pub use extract::extract;
 pub use list::list;
 pub use manage::{make_directory, remove, rename};
 pub use manifest::manifest;
+pub(crate) use path::{absolute, to_bytes};
 pub use read::read;
 pub use search::search;
 pub use stat::stat;

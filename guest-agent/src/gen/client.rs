@@ -507,7 +507,8 @@ pub mod process_service_client {
                 .insert(GrpcMethod::new("coppice.guest.v1.ProcessService", "Remove"));
             self.inner.unary(req, path, codec).await
         }
-        /// Variables for every later process; held in memory only. All or nothing.
+        /// Variables for every later process; held in memory only. All or nothing. A machine forgets them when Configure
+        /// gives it the machine id of another one.
         pub async fn set_env(
             &mut self,
             request: impl tonic::IntoRequest<::coppice_guest_agent::r#gen::SetEnvRequest>,

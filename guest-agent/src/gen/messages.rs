@@ -221,6 +221,11 @@ pub struct ProcessSpec {
     /// account's rights). INVALID_ARGUMENT for others.
     #[prost(string, tag = "13")]
     pub subsystem: ::prost::alloc::string::String,
+    /// Where all of the output goes as well while the process runs, however little of it is kept: stdout into this file,
+    /// stderr into the one with ".stderr" added. Both are emptied first, missing parents are made, and the process
+    /// waits for the disk. "not_started" when they cannot be opened. Empty: none.
+    #[prost(bytes = "bytes", tag = "14")]
+    pub output_file: ::prost::bytes::Bytes,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TerminalSize {
@@ -315,6 +320,9 @@ pub struct Exited {
     pub stdout_bytes: u64,
     #[prost(uint64, tag = "6")]
     pub stderr_bytes: u64,
+    /// Why not all of it is in `output_file`: errno of the first write that failed; 0 when none did.
+    #[prost(uint32, tag = "7")]
+    pub output_errno: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StartRequest {
@@ -393,6 +401,9 @@ pub struct ProcessInfo {
     /// Its id before the last change of the generation; 0 when it was started after that.
     #[prost(uint64, tag = "12")]
     pub inherited_from: u64,
+    /// Of its spec.
+    #[prost(bytes = "bytes", tag = "13")]
+    pub output_file: ::prost::bytes::Bytes,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetProcessRequest {

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -11,6 +12,7 @@ use super::hangup::HangUp;
 use super::log::Log;
 use super::stdin::Stdin;
 use super::tree::Tree;
+use crate::files::to_bytes;
 use crate::gen::{Exited, ProcessInfo};
 
 /// Index of a stream. A terminal only has the first.
@@ -35,6 +37,9 @@ pub struct Process {
     pub started: Instant,
     pub stdin: Option<Rc<Stdin>>,
     pub logs: [RefCell<Log>; 2],
+    pub output_file: Option<PathBuf>,
+    /// Of the first write to it that failed; 0 when none did.
+    pub output_errno: Cell<u32>,
     pub exited: RefCell<Option<Exited>>,
     pub clients: Cell<u32>,
     /// There is new output, or the end.
@@ -68,6 +73,11 @@ impl Process {
             stderr_bytes: self.total(STDERR),
             attached_clients: self.clients.get(),
             inherited_from: self.inherited_from.get(),
+            output_file: self
+                .output_file
+                .as_deref()
+                .map(to_bytes)
+                .unwrap_or_default(),
         }
     }
 

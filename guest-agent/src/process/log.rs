@@ -26,6 +26,15 @@ impl Budget {
         })
     }
 
+    /// Nearly used up.
+    pub fn is_short(&self) -> bool {
+        self.used.get() > self.limit / 4 * 3
+    }
+
+    pub fn has_recovered(&self) -> bool {
+        self.used.get() <= self.limit / 2
+    }
+
     fn take(&self, bytes: usize) -> bool {
         let fits = self.used.get() + bytes <= self.limit;
         if fits {
@@ -148,18 +157,45 @@ impl Log {
     /// The last `keep` bytes after the head, from `offset` on.
     pub fn tail(&self, offset: u64) -> Vec<u8> {
         let kept = self.total.saturating_sub(self.keep as u64);
-        let mut at = offset.max(kept).max(self.ring_start());
-        let mut tail = Vec::with_capacity(self.total.saturating_sub(at) as usize);
+        self.since(offset.max(kept).max(self.ring_start()))
+    }
+
+    /// Everything from `offset` on, where all of it is still kept.
+    pub fn since(&self, offset: u64) -> Vec<u8> {
+        let mut at = offset;
+        let mut data = Vec::with_capacity(self.total.saturating_sub(at) as usize);
         while let Some((from, piece)) = self.read(at) {
-            tail.extend_from_slice(piece);
+            data.extend_from_slice(piece);
             at = from + piece.len() as u64;
         }
-        tail
+        data
     }
 
     /// No more is coming: gives up all memory beyond what is kept.
     pub fn settle(&mut self) {
         let tail = self.tail(0);
+        self.keep_only(tail);
+    }
+
+    /// From now on it keeps no more than `keep` bytes of each end.
+    pub fn shrink(&mut self, keep: usize) {
+        if keep >= self.keep {
+            return;
+        }
+        self.keep = keep;
+        // Nothing is missing from here on.
+        let whole = match self.ring_start() {
+            start if start == self.head.len() as u64 => 0,
+            start => start,
+        };
+        let after_head = self.head.len().min(keep) as u64;
+        let kept = self.total.saturating_sub(keep as u64);
+        let tail = self.since(after_head.max(kept).max(whole));
+        self.head.truncate(keep);
+        self.keep_only(tail);
+    }
+
+    fn keep_only(&mut self, tail: Vec<u8>) {
         self.head.shrink_to_fit();
         self.head_closed = true;
         // A ring of exactly the tail's length whose content is in order from the tail's offset on.
@@ -331,6 +367,35 @@ mod tests {
             prop_assert_eq!(at, total);
             drop(log);
             prop_assert_eq!(budget.used.get(), 0);
+        }
+
+        #[test]
+        fn what_is_shrunk_keeps_less_of_both_ends_and_goes_on(
+            keep in 1usize..300_000,
+            less in 1usize..20_000,
+            first in 0usize..600_000,
+            second in 0usize..300_000,
+            settle: bool,
+        ) {
+            let budget = Budget::new(usize::MAX);
+            let mut log = Log::new(keep, budget.clone());
+            push(&mut log, &stream(0, first));
+            if settle {
+                log.settle();
+            }
+            log.shrink(less);
+            let kept = keep.min(less);
+            prop_assert_eq!(log.head(0), &stream(0, first.min(kept))[..]);
+            let rest = (first - first.min(kept)).min(kept);
+            prop_assert_eq!(log.tail(0), stream((first - rest) as u64, rest));
+            push(&mut log, &stream(first as u64, second));
+            let total = (first + second) as u64;
+            let tail = log.tail(0);
+            prop_assert_eq!(&tail, &stream(total - tail.len() as u64, tail.len()));
+            log.settle();
+            if less < keep {
+                prop_assert!(budget.used.get() <= 2 * less.max(FIRST_HEAD));
+            }
         }
 
         #[test]

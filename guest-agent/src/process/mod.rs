@@ -1,8 +1,8 @@
 //! ProcessService: everything that runs in the guest at the host's request.
 //!
 //! A call makes a `Launch` out of a spec (spec, env, users), starts it (spawn, clone, child, pty,
-//! cgroup) and gets a `Process`, whose supervisor drains its output into two `Log`s and sees to its
-//! end. Clients only ever read the logs. A login is hung up instead of killed (hangup), and what it leaves
+//! cgroup) and gets a `Process`, whose supervisor drains its output into two `Log`s, and into files where that is
+//! asked for, and sees to its end. Clients only ever read the logs. A login is hung up instead of killed (hangup), and what it leaves
 //! running is outlived. `Hold` stops the workload as a whole.
 
 mod capture;
@@ -18,6 +18,7 @@ mod log;
 mod manage;
 mod open;
 mod outlive;
+mod output_file;
 mod program;
 mod pty;
 mod registry;

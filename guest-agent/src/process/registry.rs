@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
@@ -16,10 +15,11 @@ use super::handle::Process;
 use super::hangup::HangUp;
 use super::hold::Hold;
 use super::log::{Budget, Log};
+use super::output_file::OutputFile;
 use super::spawn::{spawn, Supplies};
 use super::spec::Launch;
 use super::stdin::Stdin;
-use super::supervise::supervise;
+use super::supervise::{supervise, Output};
 use super::tree::Tree;
 use super::workload::Workload;
 use crate::grpc::{Code, Status};
@@ -27,6 +27,8 @@ use crate::grpc::{Code, Status};
 const RUNNING: usize = 1024;
 const FINISHED: usize = 1000;
 const FINISHED_AGE: Duration = Duration::from_secs(3600);
+/// What is left of the two ends of an old job's output when memory runs short.
+const KEPT_OF_OLD: usize = 4 << 10;
 /// All kept output; less on small machines.
 const LOG_BYTES: usize = 128 << 20;
 
@@ -90,11 +92,26 @@ impl Processes {
     ) -> Result<Rc<Process>, Status> {
         // Whoever gives up meanwhile, as every client of a machine's earlier life does, starts nothing.
         self.hold.released().await;
-        self.start_now(launch, owned)
+        let files = match &launch.output_file {
+            Some(path) => {
+                let files = OutputFile::open_both(path, &launch.account).await?;
+                // A hold may have begun meanwhile.
+                self.hold.released().await;
+                files
+            }
+            None => Default::default(),
+        };
+        self.start_now(launch, files, owned)
     }
 
-    fn start_now(self: &Rc<Self>, launch: Launch, owned: bool) -> Result<Rc<Process>, Status> {
+    fn start_now(
+        self: &Rc<Self>,
+        launch: Launch,
+        files: [OutputFile; 2],
+        owned: bool,
+    ) -> Result<Rc<Process>, Status> {
         self.forget_old();
+        self.relieve();
         if self.running.get() >= RUNNING {
             let text = format!("{RUNNING} processes are running already");
             return Err(Status::new(Code::ResourceExhausted, text).with("not_started"));
@@ -160,6 +177,8 @@ impl Processes {
             started,
             stdin,
             logs: [log(), log()],
+            output_file: launch.output_file,
+            output_errno: Cell::new(0),
             exited: RefCell::new(None),
             clients: Cell::new(0),
             changed: Notify::new(),
@@ -167,14 +186,16 @@ impl Processes {
             room: Notify::new(),
         });
         let timeout = (launch.timeout_ms > 0).then(|| Duration::from_millis(launch.timeout_ms));
-        self.watch(&process, spawned.outputs, timeout);
+        let outputs = spawned.outputs.into_iter().zip(files);
+        let outputs = outputs.map(|(fd, file)| Output { fd, file }).collect();
+        self.watch(&process, outputs, timeout);
         Ok(process)
     }
 
     fn watch(
         self: &Rc<Self>,
         process: &Rc<Process>,
-        outputs: Vec<OwnedFd>,
+        outputs: Vec<Output>,
         timeout: Option<Duration>,
     ) {
         let work = supervise(self.clone(), process.clone(), outputs, timeout);
@@ -272,20 +293,42 @@ impl Processes {
     }
 
     fn forget_old(&self) {
-        let finished: Vec<(Instant, u64)> = {
-            let all = self.all.borrow();
-            all.iter()
-                .filter_map(|(id, entry)| Some((entry.finished?, *id)))
-                .collect()
-        };
+        let finished = self.finished();
         let surplus = finished.len().saturating_sub(FINISHED);
-        let mut oldest = finished;
-        oldest.sort_unstable();
-        for (index, (at, id)) in oldest.into_iter().enumerate() {
+        for (index, (at, id)) in finished.into_iter().enumerate() {
             if index < surplus || at.elapsed() > FINISHED_AGE {
                 self.forget(id);
             }
         }
+    }
+
+    /// The output of jobs that ended long ago makes room for that of new ones. How they ended stays known.
+    fn relieve(&self) {
+        if !self.budget.is_short() {
+            return;
+        }
+        for (_, id) in self.finished() {
+            if self.budget.has_recovered() {
+                return;
+            }
+            if let Ok(process) = self.get(id) {
+                process
+                    .logs
+                    .iter()
+                    .for_each(|log| log.borrow_mut().shrink(KEPT_OF_OLD));
+            }
+        }
+    }
+
+    /// Oldest first.
+    fn finished(&self) -> Vec<(Instant, u64)> {
+        let all = self.all.borrow();
+        let mut finished: Vec<_> = all
+            .iter()
+            .filter_map(|(id, entry)| Some((entry.finished?, *id)))
+            .collect();
+        finished.sort_unstable();
+        finished
     }
 }
 

@@ -1,9 +1,10 @@
 //! A checked ProcessSpec.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::env::{self, Vars};
 use super::users::{self, Account};
+use crate::files::absolute;
 use crate::gen::{ProcessSpec, TerminalSize};
 use crate::grpc::{Code, Status};
 
@@ -50,6 +51,7 @@ pub struct Launch {
     pub keep_bytes: usize,
     pub stdin: bool,
     pub label: String,
+    pub output_file: Option<PathBuf>,
 }
 
 impl Launch {
@@ -103,6 +105,10 @@ impl Launch {
             } as usize,
             stdin: spec.stdin || spec.terminal.is_some(),
             label: spec.label,
+            output_file: match spec.output_file.is_empty() {
+                true => None,
+                false => Some(absolute(&spec.output_file)?),
+            },
         })
     }
 

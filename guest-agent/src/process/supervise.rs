@@ -15,6 +15,7 @@ use super::handle::{Process, STDERR, STDOUT};
 use super::hangup::overdue;
 use super::hold::Hold;
 use super::outlive::outlive;
+use super::output_file::OutputFile;
 use super::registry::Processes;
 use super::spawn::{reap, Ended};
 use crate::gen::Exited;
@@ -27,10 +28,16 @@ const LONGEST_DRAIN: Duration = Duration::from_millis(500);
 /// One turn of reading, so that a busy writer does not keep the others waiting.
 const TURN_BYTES: usize = 256 << 10;
 
+/// The agent's end of one stream.
+pub struct Output {
+    pub fd: OwnedFd,
+    pub file: OutputFile,
+}
+
 pub async fn supervise(
     processes: Rc<Processes>,
     process: Rc<Process>,
-    outputs: Vec<OwnedFd>,
+    outputs: Vec<Output>,
     timeout: Option<Duration>,
 ) {
     let mut expired = pin!(expire(&processes.hold, timeout));
@@ -45,7 +52,7 @@ pub async fn supervise(
 async fn run(
     processes: &Processes,
     process: Rc<Process>,
-    outputs: Vec<OwnedFd>,
+    outputs: Vec<Output>,
     mut expired: Pin<&mut impl Future<Output = ()>>,
 ) -> Option<Cgroup> {
     let mut drained = pin!(drain_all(&process, outputs));
@@ -106,6 +113,7 @@ async fn run(
         duration_ns: duration.as_nanos() as u64,
         stdout_bytes: process.total(STDOUT),
         stderr_bytes: process.total(STDERR),
+        output_errno: process.output_errno.get(),
     };
     if let Some(stdin) = &process.stdin {
         stdin.abandon();
@@ -185,7 +193,7 @@ async fn quiet(process: &Process) {
     }
 }
 
-fn drain_all(process: &Rc<Process>, outputs: Vec<OwnedFd>) -> impl Future<Output = ()> {
+fn drain_all(process: &Rc<Process>, outputs: Vec<Output>) -> impl Future<Output = ()> {
     let mut outputs = outputs.into_iter();
     let (out, err) = (outputs.next(), outputs.next());
     let process = process.clone();
@@ -202,8 +210,10 @@ fn drain_all(process: &Rc<Process>, outputs: Vec<OwnedFd>) -> impl Future<Output
 }
 
 /// Until the end of one stream.
-async fn drain(process: &Process, stream: usize, fd: Option<OwnedFd>) {
-    let Some(fd) = fd else { return };
+async fn drain(process: &Process, stream: usize, output: Option<Output>) {
+    let Some(Output { fd, mut file }) = output else {
+        return;
+    };
     let Ok(fd) = watch(fd, Interest::READABLE) else {
         return;
     };
@@ -217,6 +227,7 @@ async fn drain(process: &Process, stream: usize, fd: Option<OwnedFd>) {
                 room => break room.min(TURN_BYTES),
             }
         };
+        let before = process.total(stream);
         let read = fd
             .async_io(Interest::READABLE, |fd| {
                 process.logs[stream]
@@ -228,6 +239,14 @@ async fn drain(process: &Process, stream: usize, fd: Option<OwnedFd>) {
             // A terminal whose last process has closed it says EIO.
             Ok(0) | Err(_) => return,
             Ok(_) => process.changed.notify_waiters(),
+        }
+        if file.is_open() {
+            // One read overwrites nothing of its own.
+            let news = process.logs[stream].borrow().since(before);
+            if let Err(error) = file.append(news).await {
+                let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                process.output_errno.set(errno as u32);
+            }
         }
         tokio::task::yield_now().await;
     }

@@ -55,6 +55,7 @@ pub async fn configure(
         .await?;
     }
     if let Some(id) = &request.machine_id {
+        agent.set_machine_id(id);
         write_file(
             identity::MACHINE_ID_FILE,
             format!("{id}\n"),

@@ -231,6 +231,15 @@ pub fn bytes(path: impl AsRef<Path>) -> bytes::Bytes {
     bytes::Bytes::copy_from_slice(path.as_ref().as_os_str().as_bytes())
 }
 
+/// The most memory a process has had, in KiB.
+pub fn peak_kb(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().nth(1))
+        .and_then(|number| number.parse().ok())
+        .unwrap()
+}
+
 /// Whether a process with this exact marker in its command line is alive.
 pub fn is_alive(marker: &str) -> bool {
     std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {

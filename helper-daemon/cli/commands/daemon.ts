@@ -57,7 +57,7 @@ export const daemonRunSpec: CommandSpec = {
   summary: 'Run the daemon in the foreground',
   positionals: [],
   flags: [],
-  run: runHere,
+  run: () => runDaemonHere(['--user']),
 };
 
 async function startIt(_: Invocation, context: CliContext): Promise<number> {
@@ -208,7 +208,7 @@ async function followFile(file: string, from: number, context: CliContext): Prom
 }
 
 /** The daemon takes this process over, with its signals. */
-async function runHere(): Promise<number> {
+export async function runDaemonHere(flags: readonly string[]): Promise<number> {
   const bundle = siblingBundle();
   if (!fs.existsSync(bundle)) {
     throw new CoppiceError({
@@ -218,7 +218,7 @@ async function runHere(): Promise<number> {
     });
   }
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.removeAllListeners(name);
-  process.argv.splice(1, process.argv.length - 1, path.resolve(bundle), '--user');
+  process.argv.splice(1, process.argv.length - 1, path.resolve(bundle), ...flags);
   await import(pathToFileURL(bundle).href);
   return await new Promise<number>(() => undefined);
 }

@@ -24,7 +24,8 @@ export function withLocalChecks(projected: CommandSpec): CommandSpec {
   };
 }
 
-async function diagnose(context: CliContext): Promise<OutputOf<'daemon_doctor'>> {
+/** What the daemon finds, or as much of it as can be found without one. */
+export async function diagnose(context: CliContext): Promise<OutputOf<'daemon_doctor'>> {
   const local = [nodeCheck(), bundleCheck()];
   const progress = context.progress('Looking at this host');
   try {

@@ -65,10 +65,15 @@ const byOperation: Readonly<Record<string, Examples>> = {
     ['coppice pool set 0 -m 2048', 'None, and at most 2 GiB for templates.'],
   ],
   pool_prepare: [['coppice pool prepare debian-dev -m 1024', 'For machines of this size.']],
+  audit_list: [
+    ['coppice audit -w demo', 'What was done to demo, also when it is gone.'],
+    ['coppice audit --outcome denied', 'What was refused, and to whom.'],
+    ['coppice audit -f', 'What happens from now on.'],
+  ],
   storage_init: [
-    ['coppice init zfs --pool tank', 'Adopt a pool that exists.'],
+    ['coppice storage init zfs --pool tank', 'Adopt a pool that exists.'],
     [
-      'coppice init zfs --pool coppice --device /var/lib/coppice.zpool --size-gb 50',
+      'coppice storage init zfs --pool coppice --device /var/lib/coppice.zpool --size-gb 50',
       'Make a pool in a file.',
     ],
   ],
@@ -110,6 +115,7 @@ const byOperation: Readonly<Record<string, Examples>> = {
 const notes: Readonly<Record<string, string>> = {
   workspace_fork: `Exit code: 0 when all copies were made, 75 when only some were, 1 when none was; what is missing
 is said on standard error, and what there is stays.`,
+  audit_verify: 'Exit code: 0 when nothing was changed, else 1.',
   storage_verify: 'Exit code: 0 when everything is whole, else 1.',
   snapshot_list: `A line of snapshots goes straight down, the oldest first; what branches off is indented. The sizes
 are those of a snapshot alone, without what it stands on.`,

@@ -29,7 +29,11 @@ export function fieldsOf(operation: Operation): readonly Field[] {
   const required = new Set(schema.required);
   return Object.entries(schema.properties ?? {}).map(([name, property]) => ({
     name,
-    kind: kindOf(operation.name, name, property),
+    // What the command line does not offer needs no form on it.
+    kind:
+      operation.cli?.hidden?.includes(name) === true
+        ? 'text'
+        : kindOf(operation.name, name, property),
     required: required.has(name),
     description: property.description ?? '',
     ...(property.enum === undefined ? {} : { choices: property.enum }),

@@ -13,6 +13,7 @@ type Judges = { readonly [N in OperationName]?: (output: OutputOf<N>) => Outcome
 
 const judges: Judges = {
   workspace_fork: (fork) => ({ exitCode: forkExitCode(fork), complaint: forkComplaint(fork) }),
+  audit_verify: ({ ok }) => ({ exitCode: ok ? exitCodes.ok : exitCodes.negative }),
   storage_verify: ({ ok }) => ({ exitCode: ok ? exitCodes.ok : exitCodes.negative }),
   pool_prepare: ({ state }) => ({
     exitCode: state === 'failed' ? exitCodes.negative : exitCodes.ok,

@@ -102,6 +102,10 @@ export function renderSignalled({ job_id, signal }: OutputOf<'process_signal'>):
   return `Signal ${String(signal)}${name === undefined ? '' : ` (${name})`} went to job ${String(job_id)}.`;
 }
 
+export function renderEnvSet({ count: set }: OutputOf<'set_env'>): string {
+  return `${count(set, 'variable')} set for what is started from now on.`;
+}
+
 export function renderRemoved({ job_id }: OutputOf<'process_remove'>): string {
   return `Job ${String(job_id)} is forgotten.`;
 }

@@ -1,8 +1,10 @@
 /** One human form per operation. Programs use --json. */
 import type { OperationName, OutputOf } from '../../../protocol/operations.ts';
+import * as audit from './audit.ts';
 import * as daemon from './daemon.ts';
 import * as file from './file.ts';
 import { renderForked } from './fork.ts';
+import * as git from './git.ts';
 import * as image from './image.ts';
 import * as job from './job.ts';
 import * as network from './network.ts';
@@ -12,6 +14,9 @@ import * as snapshot from './snapshot.ts';
 import { renderDiff } from './snapshotDiff.ts';
 import { renderTree } from './snapshotTree.ts';
 import * as storage from './storage.ts';
+import * as swarm from './swarm.ts';
+import * as team from './team.ts';
+import * as vault from './vault.ts';
 import * as workspace from './workspace.ts';
 
 export type Renderer<N extends OperationName> = (
@@ -36,6 +41,11 @@ export const renderers: Renderers = {
   workspace_resume: workspace.renderState,
   workspace_configure: workspace.renderConfigured,
   workspace_fork: renderForked,
+  workspace_prepare: swarm.renderPrepared,
+  swarm_status: swarm.renderSwarmStatus,
+  swarm_results: swarm.renderSwarmResults,
+  swarm_cancel: swarm.renderSwarmCancelled,
+  swarm_list: swarm.renderSwarmList,
   snapshot_create: snapshot.renderCreated,
   snapshot_list: renderTree,
   snapshot_info: snapshot.renderInfo,
@@ -49,6 +59,7 @@ export const renderers: Renderers = {
   process_get: job.renderJob,
   process_signal: job.renderSignalled,
   process_remove: job.renderRemoved,
+  set_env: job.renderEnvSet,
   file_stat: file.renderStat,
   file_list: file.renderList,
   file_edit: file.renderEdited,
@@ -57,6 +68,12 @@ export const renderers: Renderers = {
   file_rename: file.renderDone,
   file_copy: file.renderDone,
   file_search: file.renderMatches,
+  git_clone: git.renderCloned,
+  git_status: git.renderStatus,
+  git_commit: git.renderCommitted,
+  git_push: git.renderPushed,
+  git_diff: git.renderDiff,
+  workspace_merge: git.renderMerged,
   image_list: image.renderList,
   image_build: image.renderReady,
   image_import: image.renderReady,
@@ -74,6 +91,28 @@ export const renderers: Renderers = {
   storage_gc: storage.renderGc,
   storage_verify: storage.renderVerified,
   storage_init: storage.renderInit,
+  team_create: team.renderCreated,
+  team_destroy: team.renderDestroyed,
+  team_status: team.renderStatus,
+  team_list: team.renderList,
+  team_message: team.renderSent,
+  team_receive: team.renderReceived,
+  audit_list: audit.renderAudit,
+  audit_verify: audit.renderAuditVerified,
+  daemon_metrics: ({ text }) => text,
+  vault_read: vault.renderNote,
+  vault_write: vault.renderWritten,
+  vault_search: vault.renderResults,
+  vault_list: vault.renderEntries,
+  vault_delete: vault.renderDeleted,
+  vault_frontmatter: vault.renderFrontMatter,
+  vault_tags: vault.renderTags,
+  vault_replace: vault.renderReplaced,
+  vault_move: vault.renderMoved,
+  vault_stats: vault.renderStats,
+  vault_links: vault.renderLinks,
+  vault_history: vault.renderHistory,
+  vault_restore: vault.renderRestored,
   daemon_status: daemon.renderStatus,
   daemon_doctor: daemon.renderDoctor,
   daemon_stop: daemon.renderStopped,

@@ -2,6 +2,7 @@
 import type { PseudoTtyInfo, ServerChannel, Session } from 'ssh2';
 import { asCoppiceError } from '../../../protocol/errors.ts';
 import { limits } from '../../../protocol/limits.ts';
+import { envNameProblem } from '../../../protocol/names.ts';
 import type { InputOf } from '../../../protocol/operations.ts';
 import type { ExitResult, TerminalSize } from '../../../protocol/operations/process.ts';
 import type { ByteStream } from '../../client/byteStream.ts';
@@ -39,7 +40,7 @@ export function serveSession(session: Session, user: string, target: SshTarget):
   session.on('env', (accept, reject, { key, val }) => {
     bytes += Buffer.byteLength(key) + Buffer.byteLength(val);
     const fits = bytes <= envBytes && Object.keys(env).length < limits.envEntries;
-    if (!fits || !/^[A-Za-z_][A-Za-z0-9_]*$/.test(key) || val.includes('\0')) {
+    if (!fits || envNameProblem(key) !== undefined || val.includes('\0')) {
       answer(reject);
       return;
     }

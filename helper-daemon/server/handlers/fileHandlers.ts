@@ -48,17 +48,18 @@ export function fileHandlers(services: WorkspaceServices): FileHandlers {
         const request = {
           path: pathBytes(input.path),
           offset: BigInt(offset),
-          limit: BigInt(limit),
+          limit: BigInt(limit + characterRest),
         };
         for await (const { part } of file.read(request, options)) {
           if (part.case === 'info') size = Number(part.value.size);
           else if (part.case === 'data') parts.push(part.value);
         }
         const bytes = Buffer.concat(parts);
+        const { start, end } = wholeCharacters(bytes, offset > 0, limit);
         return {
-          content: decodeText(bytes, input.path),
+          content: decodeText(bytes.subarray(start, end), input.path),
           size,
-          truncated: offset + bytes.length < size,
+          truncated: offset + end < size,
         };
       }),
     file_write: (input, { signal }) =>
@@ -179,6 +180,24 @@ export async function* writeMessages<Header>(
   for await (const chunk of chunks) yield { part: { case: 'data', value: chunk } };
 }
 
+/** Bytes of a UTF-8 character after its first one. */
+const characterRest = 3;
+
+/** A character belongs to the part in which it begins: parts that follow each other add up to the file. */
+function wholeCharacters(
+  bytes: Buffer,
+  isContinued: boolean,
+  limit: number,
+): { readonly start: number; readonly end: number } {
+  const isRest = (byte: number | undefined): boolean =>
+    byte !== undefined && (byte & 0xc0) === 0x80;
+  let start = 0;
+  while (isContinued && start < characterRest && isRest(bytes[start])) start += 1;
+  let end = Math.min(limit, bytes.length);
+  while (end < limit + characterRest && isRest(bytes[end])) end += 1;
+  return { start, end: Math.max(start, end) };
+}
+
 function decodeText(bytes: Buffer, path: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
@@ -187,7 +206,7 @@ function decodeText(bytes: Buffer, path: string): string {
       {
         code: 'file_error',
         message: `${path} contains binary data (not UTF-8) in this part.`,
-        next: 'Read it as bytes: coppice read or coppice cp (file_download).',
+        next: 'Copy it as bytes: file_transfer, or coppice cp (file_download).',
       },
       { cause: toCoppiceError(error) },
     );

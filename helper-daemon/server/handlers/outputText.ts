@@ -9,11 +9,17 @@ export interface CaptureParts {
 const continuation = (byte: number | undefined): boolean =>
   byte !== undefined && (byte & 0xc0) === 0x80;
 
+/** Whether nothing of it was left out. */
+export function isWhole(capture: CaptureParts | undefined): boolean {
+  if (capture === undefined) return true;
+  return capture.head.length + capture.tail.length >= Number(capture.totalBytes);
+}
+
 export function captureText(capture: CaptureParts | undefined): string {
   if (capture === undefined) return '';
   const { head, tail } = capture;
   const total = Number(capture.totalBytes);
-  if (head.length + tail.length >= total) return decode(Buffer.concat([head, tail]));
+  if (isWhole(capture)) return decode(Buffer.concat([head, tail]));
   const whole = cutHead(head);
   const rest = cutTail(tail);
   return `${decode(whole)}\n[TRUNCATED: ${String(total)} bytes total, showing first ${String(whole.length)} bytes and last ${String(rest.length)} bytes]\n${decode(rest)}`;

@@ -1,11 +1,11 @@
-import { limits } from '../../../protocol/limits.ts';
 import type { ProcessInfo } from '../../../protocol/operations/process.ts';
 import type { ProcessInfo as GuestProcess } from '../../guest/gen/coppice/guest/v1/guest_pb.js';
 import type { WorkspaceServices } from '../../workspaces/services.ts';
 import type { Handlers } from '../handlerTypes.ts';
 import { serveProcess } from '../streams/processStream.ts';
+import { execInGuest, howToRun } from './execCall.ts';
 import { exitResult } from './exitResult.ts';
-import { callGuest, guestStreams, pathBytes } from './guestCall.ts';
+import { callGuest, guestStreams } from './guestCall.ts';
 import { captureText } from './outputText.ts';
 
 type ProcessHandlers = Pick<
@@ -17,38 +17,12 @@ type ProcessHandlers = Pick<
   | 'process_get'
   | 'process_signal'
   | 'process_remove'
+  | 'set_env'
 >;
-
-interface HowToRun {
-  readonly workdir?: string | undefined;
-  readonly env?: Record<string, string> | undefined;
-  readonly user?: string | undefined;
-  readonly timeout_secs?: number | undefined;
-}
 
 export function processHandlers(services: WorkspaceServices): ProcessHandlers {
   return {
-    exec: (input, { signal }) =>
-      callGuest(services, input.workspace_id, signal, async ({ process }, options) => {
-        const cap = input.max_output_bytes ?? limits.outputBytes.default;
-        const timeout_secs = input.timeout_secs ?? limits.timeoutSecs.default;
-        const reply = await process.exec(
-          {
-            spec: {
-              ...howToRun({ ...input, timeout_secs }),
-              command: input.command,
-              keepBytes: Math.ceil(cap / 2),
-            },
-            input: pathBytes(input.input ?? ''),
-          },
-          options,
-        );
-        return {
-          ...exitResult(reply.exited),
-          stdout: captureText(reply.stdout),
-          stderr: captureText(reply.stderr),
-        };
-      }),
+    exec: (input, { signal }) => execInGuest(services, input, signal),
     async process_open(input, { session }) {
       const streams = await guestStreams(services, input.workspace_id, session);
       const stream = serveProcess(streams.clients.process, {
@@ -125,20 +99,11 @@ export function processHandlers(services: WorkspaceServices): ProcessHandlers {
         await process.remove({ processId: BigInt(input.job_id) }, options);
         return { job_id: input.job_id };
       }),
-  };
-}
-
-function howToRun(input: HowToRun): {
-  cwd: string;
-  env: Record<string, string>;
-  user: string;
-  timeoutMs: bigint;
-} {
-  return {
-    cwd: input.workdir ?? '',
-    env: input.env ?? {},
-    user: input.user ?? '',
-    timeoutMs: BigInt(Math.ceil((input.timeout_secs ?? 0) * 1000)),
+    set_env: (input, { signal }) =>
+      callGuest(services, input.workspace_id, signal, async ({ process }, options) => {
+        await process.setEnv({ vars: input.vars }, options);
+        return { count: Object.keys(input.vars).length, status: 'set' };
+      }),
   };
 }
 
@@ -156,5 +121,8 @@ function processInfo(info: GuestProcess): ProcessInfo {
     stdout_bytes: Number(info.stdoutBytes),
     stderr_bytes: Number(info.stderrBytes),
     attached_clients: info.attachedClients,
+    ...(info.outputFile.length === 0
+      ? {}
+      : { output_file: Buffer.from(info.outputFile).toString('utf8') }),
   };
 }

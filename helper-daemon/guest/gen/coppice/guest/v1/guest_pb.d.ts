@@ -641,6 +641,15 @@ export declare type ProcessSpec = Message<"coppice.guest.v1.ProcessSpec"> & {
    * @generated from field: string subsystem = 13;
    */
   subsystem: string;
+
+  /**
+   * Where all of the output goes as well while the process runs, however little of it is kept: stdout into this file,
+   * stderr into the one with ".stderr" added. Both are emptied first, missing parents are made, and the process
+   * waits for the disk. "not_started" when they cannot be opened. Empty: none.
+   *
+   * @generated from field: bytes output_file = 14;
+   */
+  outputFile: Uint8Array;
 };
 
 /**
@@ -885,6 +894,13 @@ export declare type Exited = Message<"coppice.guest.v1.Exited"> & {
    * @generated from field: uint64 stderr_bytes = 6;
    */
   stderrBytes: bigint;
+
+  /**
+   * Why not all of it is in `output_file`: errno of the first write that failed; 0 when none did.
+   *
+   * @generated from field: uint32 output_errno = 7;
+   */
+  outputErrno: number;
 };
 
 /**
@@ -1108,6 +1124,13 @@ export declare type ProcessInfo = Message<"coppice.guest.v1.ProcessInfo"> & {
    * @generated from field: uint64 inherited_from = 12;
    */
   inheritedFrom: bigint;
+
+  /**
+   * Of its spec.
+   *
+   * @generated from field: bytes output_file = 13;
+   */
+  outputFile: Uint8Array;
 };
 
 /**
@@ -2775,7 +2798,8 @@ export declare const ProcessService: GenService<{
     output: typeof RemoveProcessResponseSchema;
   },
   /**
-   * Variables for every later process; held in memory only. All or nothing.
+   * Variables for every later process; held in memory only. All or nothing. A machine forgets them when Configure
+   * gives it the machine id of another one.
    *
    * @generated from rpc coppice.guest.v1.ProcessService.SetEnv
    */
