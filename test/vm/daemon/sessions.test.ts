@@ -19,7 +19,7 @@ beforeAll(async () => {
   const file = path.join(settings, 'config.toml');
   writeFileSync(
     file,
-    '[quota.agent]\nworkspaces = 2\n\n[rate_limit]\ncreate_per_minute = 600\nexec_per_minute = 60\n',
+    '[quota.agent]\nworkspaces = 2\n\n[rate_limit]\ncreate_per_minute = 6000\nexec_per_minute = 60\n',
   );
   daemon = await startTestDaemon('user', { env: { COPPICE_CONFIG: file } });
   await connect();
@@ -79,7 +79,7 @@ describe('agents on one daemon', () => {
 
   it('get no more than their quota, however many calls come at once', async () => {
     const made = await Promise.allSettled(
-      Array.from({ length: 5 }, (_, index) =>
+      Array.from({ length: 3 }, (_, index) =>
         alice.call('workspace_create', { name: `many-${String(index)}`, ...small }),
       ),
     );
@@ -118,18 +118,19 @@ describe('agents on one daemon', () => {
   });
 
   it('act once for all calls with one key, also when the first caller went away', async () => {
-    await alice.call('workspace_create', { name: 'once', ...small });
+    const carol = await daemon.connect('test', 'carol');
+    await carol.call('workspace_create', { name: 'once', ...small });
     const append = { workspace_id: 'once', command: 'sleep 1; echo x >> /tmp/count' };
-    const other = await daemon.connect('test', 'alice');
+    const other = await daemon.connect('test', 'carol');
     const lost = other.call('exec', append, { idempotencyKey: 'append-1' });
-    const again = alice.call('exec', append, { idempotencyKey: 'append-1' });
+    const again = carol.call('exec', append, { idempotencyKey: 'append-1' });
     other.close();
     await expect(lost).rejects.toMatchObject({ code: 'outcome_unknown' });
     expect(await again).toMatchObject({ exit_code: 0 });
-    expect(await alice.call('exec', append, { idempotencyKey: 'append-1' })).toMatchObject({
+    expect(await carol.call('exec', append, { idempotencyKey: 'append-1' })).toMatchObject({
       exit_code: 0,
     });
-    const count = await alice.call('exec', { workspace_id: 'once', command: 'wc -l < /tmp/count' });
+    const count = await carol.call('exec', { workspace_id: 'once', command: 'wc -l < /tmp/count' });
     expect(count.stdout.trim()).toBe('1');
   });
 });
