@@ -24,6 +24,13 @@ export interface Program {
 
 const groupSummaries: Readonly<Record<string, string>> = {
   jobs: 'Commands that run on in a machine',
+  env: 'Variables for everything that runs in a machine, kept in its memory only',
+  git: 'git in a machine, with results for programs',
+  swarm: 'Many tasks at once, each in a fork of a golden machine',
+  team: 'Machines with names and mailboxes that work on one thing',
+  vault: 'Notes that agents and people share',
+  port: 'Ports of this host that lead into a machine',
+  network: 'What a machine may reach, and who may reach it',
   snapshot: 'States of a machine to go back to and to fork from',
   image: 'The images machines start from',
   storage: 'Where disks and snapshots live',
