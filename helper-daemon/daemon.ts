@@ -27,7 +27,11 @@ import { gitHandlers, rollbackSnapshots } from './server/handlers/gitHandlers.ts
 import { imageHandlers } from './server/handlers/imageHandlers.ts';
 import { metricsHandlers } from './server/handlers/metricsHandlers.ts';
 import { networkHandlers } from './server/handlers/networkHandlers.ts';
-import { orchestrationHandlers } from './server/handlers/orchestrationHandlers.ts';
+import {
+  orchestrationHandlers,
+  swarmMerge,
+  swarmVault,
+} from './server/handlers/orchestrationHandlers.ts';
 import { poolHandlers } from './server/handlers/poolHandlers.ts';
 import { processHandlers } from './server/handlers/processHandlers.ts';
 import { sessionHandlers } from './server/handlers/sessionHandlers.ts';
@@ -271,20 +275,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     swarms: swarmStore(db),
     templates,
     pool,
-    merge: undefined,
-    vault: config.vault.enabled
-      ? {
-          read: async (note) => (await (await vault.open()).read(note)).content,
-          async search(query, limit) {
-            const { results } = await (await vault.open()).search({ query, max_results: limit });
-            return results.map(({ path: file, line_number: line, context }) => ({
-              path: file,
-              line,
-              context,
-            }));
-          },
-        }
-      : undefined,
+    merge: swarmMerge(merges),
+    vault: config.vault.enabled ? swarmVault(() => vault.open()) : undefined,
   });
   await orchestration.recover();
 

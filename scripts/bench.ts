@@ -4,7 +4,7 @@
  *
  *   npm run bench [-- <group> …] [--storage] [--quick] [--no-build]
  *
- * Groups: known creates exec transfer snapshots forks memory chains network tools storage; default: all but storage.
+ * Groups: known creates exec transfer snapshots forks memory chains network tools swarm storage; default: all but storage.
  */
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -27,6 +27,7 @@ import type { Measured } from '../test/bench/samples.ts';
 import { measureNetwork } from '../test/bench/network.ts';
 import { measureSnapshots } from '../test/bench/snapshots.ts';
 import { measureStorage } from '../test/bench/storage.ts';
+import { measureSwarm } from '../test/bench/swarm.ts';
 import { measureToolCalls } from '../test/bench/toolCalls.ts';
 import { measureTransfer } from '../test/bench/transfer.ts';
 import { buildAll } from './build.ts';
@@ -43,6 +44,7 @@ const groups: Readonly<Record<string, (context: BenchContext) => Promise<Measure
   chains: measureChains,
   network: measureNetwork,
   tools: measureToolCalls,
+  swarm: measureSwarm,
   known: measureKnown,
   storage: measureStorage,
 };

@@ -145,7 +145,8 @@ function underHeading(command: Command, { group }: CommandSpec): void {
   if (group !== undefined) command.helpGroup(`${group}:`);
 }
 
-function usageOf(spec: CommandSpec): string {
+/** Everything after the words of the command. */
+export function usageOf(spec: CommandSpec): string {
   const parts = ['[options]'];
   for (const { label, required, variadic } of spec.positionals) {
     const name = `${label}${variadic === true ? '...' : ''}`;
@@ -192,13 +193,22 @@ function valueName(flag: FlagSpec): string {
   }
 }
 
-function asOption(flag: FlagSpec): Option {
-  const spelling = flag.spelling.includes('<') ? flag.spelling : flag.spelling + valueName(flag);
+/** `-n, --lines <n>` */
+export function flagUsage(flag: FlagSpec): string {
+  return flag.spelling.includes('<') ? flag.spelling : flag.spelling + valueName(flag);
+}
+
+/** What it means, and what can be given. */
+export function flagMeaning(flag: FlagSpec): string {
   const repeatable = ['pairs', 'list', 'numbers'].includes(flag.kind) ? ' (repeatable)' : '';
   const choices =
     flag.choices === undefined || flag.choices.length <= 3 ? '' : ` (${flag.choices.join(', ')})`;
   const times = flag.kind === 'duration' ? ' (seconds, or 90s, 10m, 2h, 1d)' : '';
-  const option = new Option(spelling, `${flag.description}${choices}${times}${repeatable}`.trim());
+  return `${flag.description}${choices}${times}${repeatable}`.trim();
+}
+
+function asOption(flag: FlagSpec): Option {
+  const option = new Option(flagUsage(flag), flagMeaning(flag));
   option.attributeName = () => flag.key;
   if (flag.required === true) option.makeOptionMandatory();
   const named = longName(flag.spelling);

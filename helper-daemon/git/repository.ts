@@ -101,17 +101,19 @@ export async function currentBranch(repository: Repository): Promise<string | un
 
 const fallbackIdentity = { name: 'Coppice', email: 'coppice@localhost' };
 
-/** Configuration that gives git somebody to commit as where nobody is configured. */
+/**
+ * Configuration that gives git somebody to commit as where nobody is configured; variables such as
+ * GIT_COMMITTER_NAME go before it.
+ */
 export async function identityConfig(repository: Repository): Promise<string[]> {
-  const known = await tryInRepository(repository, ['var', 'GIT_COMMITTER_IDENT'], {
-    config: ['user.useConfigOnly=true'],
-    reading: true,
-  });
-  if (known.exitCode === 0) return [];
-  const missing = async (key: string): Promise<boolean> =>
-    (await tryInRepository(repository, ['config', '--get', key], { reading: true })).exitCode !== 0;
+  const { stdout } = await tryInRepository(
+    repository,
+    ['config', '--get-regexp', '^user\\.(name|email)$'],
+    { reading: true },
+  );
+  const known = linesOf(stdout.bytes).map((line) => line.split(' ')[0]);
   return [
-    ...((await missing('user.name')) ? [`user.name=${fallbackIdentity.name}`] : []),
-    ...((await missing('user.email')) ? [`user.email=${fallbackIdentity.email}`] : []),
+    ...(known.includes('user.name') ? [] : [`user.name=${fallbackIdentity.name}`]),
+    ...(known.includes('user.email') ? [] : [`user.email=${fallbackIdentity.email}`]),
   ];
 }

@@ -24,8 +24,11 @@ export interface DaemonLink {
     input: InputOf<N>,
     options?: CallOptions,
   ): Promise<OutputOf<N>>;
-  /** Hands every event from now on to `listener`, over reconnects; `undefined` means that some were missed. */
-  watch(listener: (event: EventEnvelope['event'] | undefined) => void): void;
+  /**
+   * Hands every event from now on to `listener`, over reconnects; `undefined` means that some were missed.
+   * Resolves when it does, or when the daemon is away: then it will once it is back.
+   */
+  watch(listener: (event: EventEnvelope['event'] | undefined) => void): Promise<void>;
   close(): void;
 }
 
@@ -38,6 +41,8 @@ export interface LinkOptions {
 
 const defaultPatience = 10_000;
 const betweenAttempts = 100;
+const firstPause = 250;
+const longestPause = 10_000;
 
 export function openLink({ agent, patience = defaultPatience, log }: LinkOptions): DaemonLink {
   const identity = { name: 'coppice-mcp', version, agent };
@@ -46,6 +51,7 @@ export function openLink({ agent, patience = defaultPatience, log }: LinkOptions
   let connecting: Promise<CoppiceClient> | undefined;
   let listener: ((event: EventEnvelope['event'] | undefined) => void) | undefined;
   let cursor: string | undefined;
+  let subscribing: Promise<void> | undefined;
 
   async function connect(): Promise<CoppiceClient> {
     const deadline = Date.now() + patience;
@@ -66,16 +72,33 @@ export function openLink({ agent, patience = defaultPatience, log }: LinkOptions
       client.close();
       throw sessionEnded();
     }
+    if (current !== undefined) {
+      client.close();
+      return current;
+    }
     current = client;
     client.onClose(() => {
       if (current === client) current = undefined;
       if (closing.signal.aborted) return;
       log('the connection to the daemon has ended');
-      // Whoever watches is told of changes without calling anything.
-      if (listener !== undefined) void connected().catch((error: unknown) => log(String(error)));
+      if (listener !== undefined) void comeBack();
     });
-    if (listener !== undefined) subscribe(client, listener);
+    if (listener !== undefined) subscribing = subscribe(client, listener, subscribing);
     return client;
+  }
+
+  /** Whoever watches hears of changes without calling anything; but a daemon is not started for that. */
+  async function comeBack(): Promise<void> {
+    const { signal } = closing;
+    for (let pause = firstPause; ; pause = Math.min(pause * 2, longestPause)) {
+      await delay(pause, undefined, { signal, ref: false }).catch(() => undefined);
+      if (signal.aborted || current !== undefined) return;
+      if (connecting === undefined) {
+        await connectDaemon(identity, { start: false })
+          .then(adopt)
+          .catch(() => undefined);
+      }
+    }
   }
 
   function connected(): Promise<CoppiceClient> {
@@ -87,20 +110,26 @@ export function openLink({ agent, patience = defaultPatience, log }: LinkOptions
     return connecting;
   }
 
-  function subscribe(client: CoppiceClient, tell: NonNullable<typeof listener>): void {
-    const since = cursor;
-    client
-      .subscribe((envelope) => {
+  /** @param before an earlier subscription: events since then may have been missed */
+  async function subscribe(
+    client: CoppiceClient,
+    tell: NonNullable<typeof listener>,
+    before: Promise<void> | undefined,
+  ): Promise<void> {
+    try {
+      const take = (envelope: EventEnvelope): void => {
         cursor = envelope.cursor;
         tell(envelope.event);
-      }, since)
-      .then((subscription) => {
-        cursor ??= subscription.cursor;
-        if (!subscription.reset) return;
-        cursor = subscription.cursor;
-        tell(undefined);
-      })
-      .catch((error: unknown) => log(`no events: ${String(error)}`));
+      };
+      const since = cursor;
+      const subscription = await client.subscribe(take, since);
+      const missed = subscription.reset || (since === undefined && before !== undefined);
+      if (subscription.reset) cursor = subscription.cursor;
+      cursor ??= subscription.cursor;
+      if (missed) tell(undefined);
+    } catch (error) {
+      log(`no events: ${String(error)}`);
+    }
   }
 
   async function call<N extends OperationName>(
@@ -125,10 +154,16 @@ export function openLink({ agent, patience = defaultPatience, log }: LinkOptions
   return {
     client: (signal) => whileWanted(connected(), signal),
     call,
-    watch(tell) {
+    async watch(tell) {
       listener = tell;
-      if (current === undefined) connected().catch((error: unknown) => log(String(error)));
-      else subscribe(current, tell);
+      try {
+        const client = await connected();
+        // A connection that was made for this has subscribed already.
+        await (subscribing ??= subscribe(client, tell, undefined));
+      } catch (error) {
+        log(`no events: ${String(error)}`);
+        subscribing = Promise.resolve();
+      }
     },
     close() {
       closing.abort();

@@ -56,7 +56,7 @@ export async function serveStandardStreams(options: StdioOptions): Promise<void>
     const { server } = newest ?? {};
     if (server === undefined) return;
     // The library passes on what each subscription asked for.
-    watchResources(linkFor(clientName), {
+    void watchResources(linkFor(clientName), {
       wants: () => true,
       updated: (uri) => void server.sendResourceUpdated({ uri }).catch(() => undefined),
       listChanged: () => void server.sendResourceListChanged().catch(() => undefined),

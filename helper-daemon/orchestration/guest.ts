@@ -1,7 +1,7 @@
 /** What orchestration does inside machines. */
 import { CoppiceError } from '../../protocol/errors.ts';
 import { toCoppiceError } from '../guest/errors.ts';
-import type { Capture, Exited } from '../guest/gen/coppice/guest/v1/guest_pb.js';
+import { FileKind, type Capture, type Exited } from '../guest/gen/coppice/guest/v1/guest_pb.js';
 import type { GuestClients } from '../guest/guestLink.ts';
 import { awake } from '../workspaces/awake.ts';
 import type { WorkspaceServices } from '../workspaces/services.ts';
@@ -78,7 +78,6 @@ export interface Guest {
 const keepBytes = 4 * 1024 * 1024;
 const runKeepBytes = 32 * 1024;
 const kill = 9;
-const directoryType = 0o040000;
 
 export function guestOf(services: WorkspaceServices): Guest {
   async function withGuest<T>(id: string, work: (clients: GuestClients) => Promise<T>): Promise<T> {
@@ -191,7 +190,8 @@ export function guestOf(services: WorkspaceServices): Guest {
       withGuest(id, async ({ file }) => {
         const name = Buffer.from(path);
         const { info } = await file.stat({ path: name, follow: true }, { signal });
-        const directory = ((info?.mode ?? 0) & 0o170000) === directoryType;
+        const directory = info?.kind === FileKind.DIRECTORY;
+        if (!directory && info?.kind !== FileKind.FILE) throw notAFile(path);
         const chunks = directory
           ? archiveChunks(file.archive({ path: name }, { signal }))
           : fileChunks(file.read({ path: name }, { signal }));
@@ -220,6 +220,13 @@ function jobEnd(exited: Exited): JobEnd {
     stdoutBytes: Number(exited.stdoutBytes),
     stderrBytes: Number(exited.stderrBytes),
   };
+}
+
+function notAFile(path: string): CoppiceError {
+  return new CoppiceError({
+    code: 'file_error',
+    message: `${path} is neither a file nor a directory.`,
+  });
 }
 
 function milliseconds(seconds: number): bigint {

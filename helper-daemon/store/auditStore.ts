@@ -129,19 +129,27 @@ function selection(query: AuditQuery): { sql: string; values: (string | number)[
     values.push(...more);
   };
   const { afterSeq, beforeSeq, uid, workspace, agent, operation, outcome } = query;
-  if (afterSeq !== undefined) where('seq > ?', afterSeq);
-  if (beforeSeq !== undefined) where('seq < ?', beforeSeq);
+  // Rows of a workspace come in their order out of its index: only those that are shown are read.
+  const byWorkspace = workspace !== undefined;
+  const table = byWorkspace
+    ? 'audit_workspace AS named CROSS JOIN audit ON audit.seq = named.seq'
+    : 'audit';
+  const seq = byWorkspace ? 'named.seq' : 'audit.seq';
+  if (byWorkspace) where('named.ref = ?', workspace);
+  if (afterSeq !== undefined) where(`${seq} > ?`, afterSeq);
+  if (beforeSeq !== undefined) where(`${seq} < ?`, beforeSeq);
   if (uid !== undefined) where('uid = ?', uid);
-  if (workspace !== undefined) {
-    where('seq IN (SELECT seq FROM audit_workspace WHERE ref = ?)', workspace);
-  }
   if (agent !== undefined) where('agent = ?', agent);
   if (operation !== undefined) where('operation = ?', operation);
-  if (outcome !== undefined) where('(outcome = ? OR code = ?)', outcome, outcome);
+  if (outcome === 'ok') where("outcome = 'ok'");
+  // As the index for what is not as usual has it.
+  else if (outcome !== undefined) {
+    where("outcome <> 'ok' AND (outcome = ? OR code = ?)", outcome, outcome);
+  }
   const filter = conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`;
   const order = afterSeq === undefined ? 'DESC' : 'ASC';
   values.push(query.limit);
-  return { sql: `SELECT * FROM audit ${filter} ORDER BY seq ${order} LIMIT ?`, values };
+  return { sql: `SELECT audit.* FROM ${table} ${filter} ORDER BY ${seq} ${order} LIMIT ?`, values };
 }
 
 function pendingValues(row: PendingRow): (string | number | null)[] {

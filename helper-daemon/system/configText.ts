@@ -6,6 +6,7 @@ import * as z from 'zod';
 import { CoppiceError } from '../../protocol/errors.ts';
 import { defaultConfig, type DaemonConfig, type QuotaLimits } from './config.ts';
 import type { LoadedConfig } from './configFile.ts';
+import { configSections } from './configReference.ts';
 import { configSchema, environmentOf, type ConfigFile } from './configSchema.ts';
 
 /** @throws CoppiceError `invalid_input` */
@@ -14,7 +15,9 @@ export function parseConfig(text: string, file: string): Omit<LoadedConfig, 'fil
   const checked = configSchema.safeParse(raw);
   if (!checked.success) {
     throw invalid(
-      checked.error.issues.map((issue) => place(text, file, issue.path, issue.message)),
+      checked.error.issues.map(({ path: keys, message }) =>
+        place(text, file, keys, ruleOf(keys, message)),
+      ),
     );
   }
   const warnings = unknownKeys(configSchema, raw, []).map(({ keys, allowed }) =>
@@ -110,6 +113,19 @@ function unknownKeys(
       ? [{ keys, allowed: Object.keys(shape) }]
       : unknownKeys(known, below, keys);
   });
+}
+
+/** What is allowed, in the words of the reference; messages of the schema itself are that already. */
+function ruleOf(keys: readonly PropertyKey[], message: string): string {
+  if (message.startsWith('must')) return message;
+  const name = keys.map(String).join('.');
+  const key = configSections()
+    .flatMap((section) =>
+      section.keys.map((one) => ({ ...one, name: `${section.name}.${one.name}` })),
+    )
+    .find((one) => one.name === name);
+  if (key === undefined) return `${message.charAt(0).toLowerCase()}${message.slice(1)}`;
+  return `must be ${/^["t]/.test(key.kind) ? '' : 'a '}${key.kind}`;
 }
 
 function place(text: string, file: string, keys: readonly PropertyKey[], what: string): string {

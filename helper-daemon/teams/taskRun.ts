@@ -21,6 +21,9 @@ const passing: ReadonlySet<string> = new Set([
   'timeout',
   'cancelled',
   'no_memory',
+  // The host's own trouble: a full disk, say.
+  'no_space',
+  'internal',
 ]);
 /** Of those, after these it has certainly not begun. */
 const notSent: ReadonlySet<string> = new Set([
@@ -29,6 +32,9 @@ const notSent: ReadonlySet<string> = new Set([
   'busy',
   'no_memory',
 ]);
+
+/** Attempts after which the time between two no longer doubles. */
+const mostFailures = 5;
 
 type Result = Omit<TaskResult, 'taskId'>;
 
@@ -47,6 +53,7 @@ export async function runTask(
   const label = `team-task-${String(id)}`;
   let { state, jobId } = task;
   let result: Result | undefined;
+  let failures = 0;
 
   function note(next: 'queued' | 'starting' | 'running', job: number | null): void {
     state = next;
@@ -80,18 +87,21 @@ export async function runTask(
     else if (host === 'ready' || (host === 'suspended' && state === 'queued')) {
       try {
         result = await advance(workspaceId);
+        failures = 0;
       } catch (error) {
         if (signal.aborted) return false;
         const { code, message } = asCoppiceError(error);
         if (code === 'not_found' && state === 'running') jobId = null;
         else if (!passing.has(code)) result = lost(message);
         else if (state === 'starting' && notSent.has(code)) note('queued', null);
+        failures = Math.min(failures + 1, mostFailures);
         log.info({ task: id, code, message }, 'task: no answer from its machine');
       }
     }
     if (signal.aborted) return false;
     if (result === undefined) {
-      await delay(services.retryMs, undefined, { signal }).catch(() => undefined);
+      const ms = services.retryMs * 2 ** failures;
+      await delay(ms, undefined, { signal }).catch(() => undefined);
     }
   }
   const ended = { taskId: assignment.task_id, ...result };

@@ -46,6 +46,34 @@ export function openTeams(services: TeamServices): Teams {
   const queue = taskQueue(services);
   const locks = keyedLock();
   const making = new Set<Making>();
+  let closed = false;
+
+  /** Events are published in the middle of transactions, which may yet be undone: look when they are over. */
+  function afterwards(work: () => void): void {
+    queueMicrotask(() => {
+      if (closed) return;
+      try {
+        work();
+      } catch (error) {
+        services.log.error({ err: error }, 'an event was not followed');
+      }
+    });
+  }
+
+  function runsAgain(workspaceId: string): void {
+    const member = store.memberOf(workspaceId);
+    if (member !== undefined) queue.wake(member.teamId, member.name);
+  }
+
+  function isGone(workspaceId: string): void {
+    const member = store.memberOf(workspaceId);
+    const team = member === undefined ? undefined : store.byId(member.teamId);
+    if (member === undefined || team?.state !== 'ready') return;
+    if (services.machines.find(workspaceId) !== undefined) return;
+    store.updateMember(team.id, member.name, { state: 'failed' });
+    void cards.refresh(team, [{ ...member, state: 'failed' }]);
+    queue.wake(team.id, member.name);
+  }
 
   async function create(
     input: ParsedInputOf<'team_create'>,
@@ -108,17 +136,13 @@ export function openTeams(services: TeamServices): Teams {
     recover: () => recoverTeams(services, cards, queue),
     heard(event) {
       if (event.type === 'workspace_changed' && event.workspace.state === 'running') {
-        const member = store.memberOf(event.workspace.workspace_id);
-        if (member !== undefined) queue.wake(member.teamId, member.name);
+        afterwards(() => runsAgain(event.workspace.workspace_id));
       }
-      if (event.type !== 'workspace_removed') return;
-      const member = store.memberOf(event.workspace_id);
-      const team = member === undefined ? undefined : store.byId(member.teamId);
-      if (member === undefined || team?.state !== 'ready') return;
-      store.updateMember(team.id, member.name, { state: 'failed' });
-      void cards.refresh(team, [{ ...member, state: 'failed' }]);
-      queue.wake(team.id, member.name);
+      if (event.type === 'workspace_removed') afterwards(() => isGone(event.workspace_id));
     },
-    close: () => queue.close(),
+    async close() {
+      closed = true;
+      await queue.close();
+    },
   };
 }

@@ -46,7 +46,7 @@ export function notePlace(
 /** @throws CoppiceError `file_not_found`, `vault_error`, `permission_denied`, `limit_exceeded` */
 export async function readBytes(view: View, given: string): Promise<NoteFile> {
   const { folder, name } = notePlace(view, given);
-  return inView(view, () =>
+  return inView(view, given, () =>
     inDirectory(view.root, folder, {}, (directory) => readNoteFile(directory, name)),
   );
 }
@@ -67,7 +67,7 @@ export async function changeNote(
 ): Promise<{ readonly bytes: number; readonly changed: boolean; readonly created: boolean }> {
   const { path, folder, name } = notePlace(view, given);
   const { locks, history } = view.core;
-  return inView(view, () =>
+  return inView(view, given, () =>
     locks.run([path], async () => {
       for (let attempt = 1; ; attempt += 1) {
         const former = await formerContent(view.root, path);
@@ -122,7 +122,7 @@ async function formerContent(root: string, path: string): Promise<NoteFile | nul
 /** @throws CoppiceError */
 export async function removeNote(view: View, given: string): Promise<void> {
   const { path, folder, name } = notePlace(view, given);
-  await inView(view, () =>
+  await inView(view, given, () =>
     view.core.locks.run([path], () =>
       inDirectory(view.root, folder, {}, async (directory) => {
         await keepFile(view, directory, name, path, 'delete');
@@ -142,7 +142,7 @@ export async function moveNote(
   const from = notePlace(view, given);
   const to = notePlace(view, givenTarget);
   const { locks, history } = view.core;
-  await inView(view, () =>
+  await inView(view, given, () =>
     locks.run([from.path, to.path], () =>
       inDirectory(view.root, from.folder, {}, async (source) => {
         if ((await stampNow(source, from.name)) === null) throw noSuchNote(from.path);
@@ -175,12 +175,14 @@ export async function keepFile(
   }
 }
 
-/** Failures name paths as the caller knows them. */
-async function inView<T>(view: View, work: () => Promise<T>): Promise<T> {
+/** Failures name paths as the caller knows them, and the note where only a folder on its way is missing. */
+async function inView<T>(view: View, given: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (view.folder === '' || !(error instanceof CoppiceError)) throw error;
+    if (!(error instanceof CoppiceError)) throw error;
+    if (error.code === 'file_not_found') throw noSuchNote(given);
+    if (view.folder === '') throw error;
     const body = error.toBody();
     const message = body.message.replaceAll(`'${view.folder}/`, "'");
     const path: unknown = body.details?.['path'];

@@ -50,6 +50,15 @@ export function noSuchNote(path: string): CoppiceError {
   });
 }
 
+export function noSuchFolder(path: string): CoppiceError {
+  return new CoppiceError({
+    code: 'file_not_found',
+    message: `There is no folder '${path}' in the vault.`,
+    next: 'vault list shows what there is.',
+    details: { path },
+  });
+}
+
 export function notANote(path: string, kind: string): CoppiceError {
   return vaultError(`'${path}' is ${kind}, not a note.`, 'Give the path of a file.');
 }

@@ -7,7 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Node, Pair } from 'yaml';
 import { vaultError } from './errors.ts';
 import { joinNote, parseBlock, plain, splitNote, type NoteParts } from './frontMatter.ts';
-import { endOfNode, lineStart, withLineEnds } from './frontMatterText.ts';
+import { afterBlankLines, endOfNode, lineStart, withLineEnds } from './frontMatterText.ts';
 import { lineEnding } from './text.ts';
 import { loadYaml, type Yaml } from './yamlLibrary.ts';
 
@@ -47,6 +47,7 @@ export async function setKey(text: string, key: string, value: unknown): Promise
     return [
       () => valueReplaced(yaml, block, pair, rendered),
       () => pairReplaced(yaml, block, pair, rendered),
+      () => pairReplaced(yaml, block, pair, rendered, true),
       rewritten,
     ];
   });
@@ -64,9 +65,12 @@ export async function deleteKey(text: string, key: string): Promise<string> {
       document.delete(key);
       return map?.items.length === 0 ? '' : document.toString({ lineWidth: 0 });
     };
-    return map?.flow === true
-      ? [rewritten]
-      : [() => pairReplaced(yaml, block, pair, ''), rewritten];
+    if (map?.flow === true) return [rewritten];
+    return [
+      () => pairReplaced(yaml, block, pair, ''),
+      () => pairReplaced(yaml, block, pair, '', true),
+      rewritten,
+    ];
   });
 }
 
@@ -176,7 +180,7 @@ function renderPair(
   const document = new yaml.Document({ [key]: value });
   const node = document.get(key, true);
   const was = former?.value;
-  if (yaml.isCollection(node) && yaml.isCollection(was)) node.flow = was.flow ?? false;
+  if (yaml.isCollection(node) && yaml.isCollection(was) && was.flow === true) node.flow = true;
   if (yaml.isScalar(node) && typeof node.value === 'string' && yaml.isScalar(was)) {
     if (was.type?.startsWith('QUOTE_') === true) node.type = was.type;
   }
@@ -207,19 +211,21 @@ function valueReplaced(
   return block.slice(0, start) + text + block.slice(end);
 }
 
-/** Its lines, all of them. */
+/** Its lines, all of them. Blank ones after it go, too, where a block of text before it would take them. */
 function pairReplaced(
   yaml: Yaml,
   block: string,
   { key, value }: Pair<Node, Node | null>,
   rendered: string,
+  withBlanks = false,
 ): string | undefined {
   if (!key.range) return undefined;
   const start = lineStart(block, key.range[0]);
   const indent = block.slice(start, key.range[0]);
   // `? key` and what else may stand before one.
   if (indent.trim() !== '') return undefined;
-  const end = endOfNode(yaml, block, value ?? key);
+  const last = endOfNode(yaml, block, value ?? key);
+  const end = withBlanks ? afterBlankLines(block, last) : last;
   return block.slice(0, start) + indented(rendered, indent) + block.slice(end);
 }
 

@@ -29,6 +29,13 @@ export function endOfNode(yaml: Yaml, block: string, node: Node): number {
   }
 }
 
+/** Offset of the first line from here on that is not blank. */
+export function afterBlankLines(block: string, offset: number): number {
+  const blank = /(?:[ \t]*\r?\n)*/y;
+  blank.lastIndex = offset;
+  return offset + (blank.exec(block)?.[0].length ?? 0);
+}
+
 /** Text whose lines end with \n, with other ends. */
 export function withLineEnds(text: string, eol: '\n' | '\r\n'): string {
   return eol === '\n' ? text : text.replaceAll('\n', eol);

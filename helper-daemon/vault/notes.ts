@@ -2,9 +2,8 @@
 import type { InputOf, OutputOf } from '../../protocol/operations.ts';
 import { vaultLimits } from '../../protocol/operations/vault.ts';
 import { CoppiceError } from '../../protocol/errors.ts';
-import { inDirectory } from './beneath.ts';
 import type { View } from './change.ts';
-import { noSuchNote, vaultError } from './errors.ts';
+import { noSuchFolder, vaultError } from './errors.ts';
 import { comparePaths, hasExtension, resolvePath, shownPath, split } from './paths.ts';
 import { walk, type Found, type FoundFile } from './walk.ts';
 
@@ -31,27 +30,30 @@ export async function findNotes(
   prefix: string | undefined,
 ): Promise<{ readonly folder: string; readonly files: readonly FoundFile[] }> {
   const folder = prefix === undefined ? view.folder : resolvePath(view, prefix);
-  if (folder !== view.folder && (await isFile(view, folder))) {
-    const { files } = await walkView(view, split(folder).folder, false);
-    return { folder, files: files.filter(({ path }) => path === folder) };
+  try {
+    const { files } = await walkView(view, folder, true);
+    return { folder, files: files.filter((file) => isNote(view, file)) };
+  } catch (error) {
+    const { files } = await walkView(view, split(folder).folder, false).catch(() => ({
+      files: [],
+    }));
+    const one = files.filter(({ path }) => path === folder);
+    if (one.length === 0) throw ofFolder(error, prefix ?? '');
+    return { folder, files: one };
   }
-  const { files } = await walkView(view, folder, true);
-  return { folder, files: files.filter((file) => isNote(view, file)) };
+}
+
+/** What a folder that cannot be looked into is called by its caller. */
+function ofFolder(error: unknown, given: string): unknown {
+  if (!(error instanceof CoppiceError)) return error;
+  if (error.code === 'file_not_found') return noSuchFolder(given);
+  return error.message.startsWith('A folder on the way')
+    ? vaultError(`'${given}' is a note, not a folder.`)
+    : error;
 }
 
 function isNote({ core }: View, { path }: FoundFile): boolean {
   return hasExtension(path, core.extensions);
-}
-
-/** @throws CoppiceError `file_not_found` when there is nothing */
-async function isFile(view: View, path: string): Promise<boolean> {
-  const { folder, name } = split(path);
-  const { files, folders } = await walkView(view, folder, false);
-  if (folders.includes(path)) return false;
-  if (files.some((file) => file.path === path)) return true;
-  // Says what it is instead, such as a link.
-  await inDirectory(view.root, path, {}, async () => undefined);
-  throw noSuchNote(name);
 }
 
 /** @throws CoppiceError `file_not_found`, `vault_error` when it is no folder */
@@ -61,7 +63,7 @@ export async function listNotes(
 ): Promise<OutputOf<'vault_list'>> {
   const folder = given === undefined ? view.folder : resolvePath(view, given);
   const found = await walkView(view, folder, recursive).catch((error: unknown) => {
-    throw isFileOnTheWay(error) ? vaultError(`'${given ?? ''}' is a note, not a folder.`) : error;
+    throw ofFolder(error, given ?? '');
   });
   const notes = found.files
     .filter((file) => isNote(view, file))
@@ -82,10 +84,6 @@ export async function listNotes(
     entries: kept,
     truncated: kept.length < entries.length,
   };
-}
-
-function isFileOnTheWay(error: unknown): boolean {
-  return error instanceof CoppiceError && error.message.startsWith('A folder on the way');
 }
 
 export async function noteStats(view: View, recentCount: number): Promise<OutputOf<'vault_stats'>> {

@@ -13,7 +13,8 @@ export const gitUrl = z
   .regex(/^[^\s;|&$`'"\\\u0000-\u001f\u007f]+$/, 'contains a character that no git URL needs')
   .refine(
     (url) =>
-      /^(https?|git|ssh):\/\/[^-/]/i.test(url) || /^[\w.~][\w.~-]*@[\w.[][^/@]*:(?!:)./.test(url),
+      /^(https?|git|ssh):\/\/[^-/]/i.test(url) ||
+      /^[\w.~][\w.~-]*@(?:\[[\da-f:.]+\]|[\w.][\w.-]*):(?!:)./i.test(url),
     'give an https://, http://, git:// or ssh:// URL, or user@host:path',
   );
 

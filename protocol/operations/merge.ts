@@ -97,8 +97,12 @@ export const workspaceMerge = defineOperation({
   progress: true,
   cli: {
     command: 'merge',
-    positionals: ['target_workspace', 'source_workspaces'],
-    flags: { commit_message: '-m, --message', strategy: '-s, --strategy' },
+    positionals: ['target_workspace'],
+    flags: {
+      source_workspaces: '-f, --from',
+      strategy: '-s, --strategy',
+      commit_message: '-m, --message',
+    },
     onOff: ['rollback_snapshot'],
   },
 });

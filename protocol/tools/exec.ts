@@ -29,6 +29,8 @@ export const execTool = defineTool({
     stdout: ended.stdout,
     stderr: ended.stderr,
     signal: z.int().optional().describe('Signal that ended it'),
+    stdout_bytes: ended.stdout_bytes.optional().describe('Where the reply has not all of it'),
+    stderr_bytes: ended.stderr_bytes.optional(),
     output_file: ended.output_file,
     output_file_problem: ended.output_file_problem,
     note: ended.note,
@@ -38,16 +40,25 @@ export const execTool = defineTool({
   retry: 'unsafe',
   failure: 'invalid_request',
   async run(input, { call }) {
-    const { signal, ...result } = await call('exec', input);
+    const { signal, stdout_bytes, stderr_bytes, ...result } = await call('exec', input);
     if (result.timed_out) throw timedOut(input, result);
-    return { ...result, ...(signal === null ? {} : { signal }) };
+    return {
+      ...result,
+      ...(signal === null ? {} : { signal }),
+      ...(result.note === undefined ? {} : { stdout_bytes, stderr_bytes }),
+    };
   },
 });
 
 /** Of what it had written both ends are kept; the last lines are worth reading at once. */
 function timedOut(
   input: { readonly workspace_id: string; readonly timeout_secs?: number | undefined },
-  { stdout, stderr, note, output_file }: Omit<OutputOf<'exec'>, 'signal'>,
+  {
+    stdout,
+    stderr,
+    note,
+    output_file,
+  }: Pick<OutputOf<'exec'>, 'stdout' | 'stderr' | 'note' | 'output_file'>,
 ): ToolError {
   const seconds = String(input.timeout_secs ?? limits.timeoutSecs.default);
   const shown = [lastLines('stdout', stdout), lastLines('stderr', stderr)].join('');

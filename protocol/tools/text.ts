@@ -47,6 +47,8 @@ export async function refusedAsRequest<T>(
   }
 }
 
-function isRefusal({ code, details }: CoppiceError): boolean {
-  return refusals.has(code) || (code === 'not_found' && details?.['workspace_id'] !== undefined);
+function isRefusal({ code, details = {} }: CoppiceError): boolean {
+  if (code !== 'not_found') return refusals.has(code);
+  // With a name it is something of a workspace that is not there.
+  return details['workspace_id'] !== undefined && details['name'] === undefined;
 }

@@ -1,6 +1,6 @@
 /** Every command of the CLI in full, in the order of `coppice --help`. */
 import { allCommands } from '../../helper-daemon/cli/catalogue.ts';
-import type { CommandSpec, FlagSpec } from '../../helper-daemon/cli/commandSpec.ts';
+import type { CommandSpec } from '../../helper-daemon/cli/commandSpec.ts';
 
 export function commandsInFull(): readonly CommandSpec[] {
   return allCommands([])
@@ -8,7 +8,7 @@ export function commandsInFull(): readonly CommandSpec[] {
     .map((outline) => {
       const words = outline.words.split(' ');
       const full = allCommands(words).find((spec) => spec.words === outline.words);
-      return full ?? outline;
+      return withoutCommon(full ?? outline);
     });
 }
 
@@ -23,39 +23,19 @@ export function groupsOf(
   return [...groups];
 }
 
-export function usageOf({ words, positionals, flags, rest }: CommandSpec): string {
-  return [
-    `coppice ${words}`,
-    ...(flags.length === 0 ? [] : ['[options]']),
-    ...positionals.map(({ label, required, variadic }) => {
-      const name = `${label}${variadic === true ? '...' : ''}`;
-      return required ? `<${name}>` : `[${name}]`;
-    }),
-    ...(rest === undefined ? [] : [rest.required ? `-- <${rest.label}>` : `[-- <${rest.label}>]`]),
-  ].join(' ');
-}
+/** Flags that every command of a kind has are told once. */
+export const commonFlags: readonly (readonly [usage: string, meaning: string])[] = [
+  ['--json', 'Print one JSON value for programs, errors included'],
+  ['--quiet', 'No progress and no remarks'],
+  ['-h, --help', 'Show the help of a command'],
+  [
+    '--idempotency-key <key>',
+    'For commands that change something: with the same key it returns the first result and does nothing',
+  ],
+];
 
-/** `-n, --lines <n>` */
-export function flagUsage(flag: FlagSpec): string {
-  if (flag.kind === 'switch' || flag.spelling.includes('<')) return flag.spelling;
-  const values: Readonly<Partial<Record<FlagSpec['kind'], string>>> = {
-    onOff: 'on|off',
-    integer: 'n',
-    number: 'n',
-    numbers: 'n',
-    duration: 'time',
-    pairs: 'name=value',
-  };
-  return `${flag.spelling} <${values[flag.kind] ?? 'value'}>`;
-}
-
-export function flagMeaning({ description, choices, kind, required }: FlagSpec): string {
-  const parts = [
-    description,
-    ...(choices === undefined ? [] : [`(${choices.join(', ')})`]),
-    ...(kind === 'duration' ? ['(seconds, or 90s, 10m, 2h, 1d)'] : []),
-    ...(['pairs', 'list', 'numbers'].includes(kind) ? ['(repeatable)'] : []),
-    ...(required === true ? ['(required)'] : []),
-  ];
-  return parts.filter((part) => part !== '').join(' ');
+function withoutCommon(spec: CommandSpec): CommandSpec {
+  const common = (spelling: string): boolean =>
+    commonFlags.some(([usage]) => usage.startsWith(spelling));
+  return { ...spec, flags: spec.flags.filter(({ spelling }) => !common(spelling)) };
 }

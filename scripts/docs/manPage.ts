@@ -1,7 +1,8 @@
 /** docs/coppice.1: the commands as a manual page. */
 import type { CommandSpec } from '../../helper-daemon/cli/commandSpec.ts';
 import { exitCodes } from '../../helper-daemon/cli/exitCodes.ts';
-import { commandsInFull, flagMeaning, flagUsage, groupsOf, usageOf } from './commands.ts';
+import { flagMeaning, flagUsage, usageOf } from '../../helper-daemon/cli/program.ts';
+import { commandsInFull, commonFlags, groupsOf } from './commands.ts';
 
 export function manPage(): string {
   const lines = [
@@ -18,9 +19,7 @@ export function manPage(): string {
       ...specs.flatMap(commandLines),
     ]),
     '.SH OPTIONS OF EVERY COMMAND',
-    ...item('--json', 'Print one JSON value for programs'),
-    ...item('--quiet', 'No progress and no remarks'),
-    ...item('-h, --help', 'Show the help of a command'),
+    ...commonFlags.flatMap(([usage, meaning]) => item(usage, meaning)),
     '.SH EXIT STATUS',
     ...item('0', 'Success'),
     ...item(String(exitCodes.negative), 'A check failed, or there is nothing to report on'),
@@ -37,7 +36,7 @@ export function manPage(): string {
 
 function commandLines(spec: CommandSpec): readonly string[] {
   return [
-    `.SS ${escaped(usageOf(spec))}`,
+    `.SS ${escaped(`coppice ${spec.words} ${usageOf(spec)}`)}`,
     escaped(`${spec.summary}.${spec.description === undefined ? '' : ` ${spec.description}`}`),
     ...spec.flags.flatMap((flag) => item(flagUsage(flag), flagMeaning(flag))),
   ];

@@ -58,7 +58,7 @@ function withoutNull(schema: Schema): Schema {
 function typeOf(schema: Schema): string {
   const choices = schema.anyOf ?? schema.oneOf;
   if (choices !== undefined) return [...new Set(choices.map(typeOf))].join(' or ');
-  if (schema.const !== undefined) return `\`${String(schema.const)}\``;
+  if (schema.const !== undefined) return `\`${JSON.stringify(schema.const)}\``;
   if (schema.enum !== undefined) return schema.enum.map((one) => `\`${String(one)}\``).join(', ');
   if (schema.type === 'array') return `list of ${typeOf(schema.items ?? {})}`;
   if (schema.type === 'object') {
@@ -85,6 +85,10 @@ export function cell(text: string): string {
     .replace(/\s*\n\s*/g, ' ')
     .replaceAll('|', '\\|')
     .replaceAll('<', '&lt;');
+}
+
+export function code(text: string): string {
+  return `\`${text.replaceAll('|', '\\|')}\``;
 }
 
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

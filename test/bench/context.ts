@@ -22,6 +22,7 @@ export interface Rounds {
   readonly forks: number;
   readonly chains: number;
   readonly storage: number;
+  readonly swarm: number;
 }
 
 export const fullRounds: Rounds = {
@@ -34,6 +35,7 @@ export const fullRounds: Rounds = {
   forks: 5,
   chains: 5,
   storage: 5,
+  swarm: 3,
 };
 
 export const quickRounds: Rounds = {
@@ -46,4 +48,5 @@ export const quickRounds: Rounds = {
   forks: 2,
   chains: 2,
   storage: 2,
+  swarm: 1,
 };

@@ -71,12 +71,15 @@ async function candidates(
   const matching = (all: readonly string[]): readonly string[] =>
     all.filter((one) => one.startsWith(current));
   const visible = command.commands.map((sub) => sub.name()).filter((name) => !name.startsWith('_'));
-  if (visible.length > 0) return matching(visible);
   const spec = specs.find(({ words: name, aliases }) => [name, ...(aliases ?? [])].includes(path));
-  if (spec === undefined) return [];
   const previous = words.at(-2) ?? '';
-  const flag = spec.flags.find(({ spelling }) => spelling.split(/[ ,]+/).includes(previous));
+  const flag = spec?.flags.find(({ spelling }) => spelling.split(/[ ,]+/).includes(previous));
+  // A command that has others below it, such as audit, has flags of its own, too.
+  const value = flag !== undefined && flag.kind !== 'switch';
+  if (visible.length > 0 && !value && !current.startsWith('-')) return matching(visible);
+  if (spec === undefined) return [];
   if (flag?.choices !== undefined) return matching(flag.choices);
+  if (flag?.key === 'workspace_id') return matching(await workspaceNames());
   if (flag?.key === 'base_image') return matching(await imageNames());
   if (flag?.key === 'snapshot_name') return matching(await snapshotNames(positionals[0]));
   if (current.startsWith('-')) {

@@ -41,7 +41,7 @@ export function initSpec(): CommandSpec {
     description:
       'What is there already stays as it is. A backend and its flags choose where new disks live, as coppice storage init does.',
     flags: [
-      ...storage.flags,
+      ...storage.flags.filter(({ key }) => (storageFields as readonly string[]).includes(key)),
       { key: 'yes', spelling: '-y, --yes', kind: 'switch', description: 'Ask nothing' },
     ],
     notes: 'Exit code: 0 when machines work afterwards, else 1.',

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { CoppiceError } from '../../../protocol/errors.ts';
+import { CoppiceError, isErrorCode, type ErrorBody } from '../../../protocol/errors.ts';
 import type { RunMcpServer } from '../../mcp/program.ts';
 import type { CommandSpec, Invocation } from '../commandSpec.ts';
 import type { CliContext } from '../context.ts';
@@ -78,7 +78,7 @@ async function runMcp({ flags }: Invocation, context: CliContext): Promise<numbe
     throw new UsageError('--port must be 0 to 65535.', 'For example: --port 7717');
   }
   const { runMcpServer } = await loadServer();
-  await runMcpServer({
+  const served = runMcpServer({
     toolset: toolset ?? 'full',
     signal: context.signal,
     ...(typeof session === 'string' ? { session } : {}),
@@ -92,7 +92,25 @@ async function runMcp({ flags }: Invocation, context: CliContext): Promise<numbe
         }
       : {}),
   });
+  await served.catch((error: unknown) => {
+    throw asOwnError(error);
+  });
   return exitCodes.ok;
+}
+
+/** The other bundle has a class of its own for the same errors. */
+function asOwnError(error: unknown): unknown {
+  const { code, message, next, details } = error as Partial<ErrorBody>;
+  if (!isErrorCode(code)) return error;
+  return new CoppiceError(
+    {
+      code,
+      message: message ?? code,
+      ...(next === undefined ? {} : { next }),
+      ...(details === undefined ? {} : { details }),
+    },
+    { cause: error },
+  );
 }
 
 function announce(

@@ -15,6 +15,7 @@ interface JsonSchema {
   readonly type?: string;
   readonly description?: string;
   readonly enum?: readonly string[];
+  readonly anyOf?: readonly JsonSchema[];
   readonly properties?: Readonly<Record<string, JsonSchema>>;
   readonly required?: readonly string[];
   readonly items?: JsonSchema;
@@ -57,6 +58,8 @@ function kindOf(operation: string, name: string, schema: JsonSchema): FlagKind {
       if (schema.properties === undefined) return 'pairs';
       break;
     default:
+      // A name or a URL, say: text of one kind or another.
+      if (schema.anyOf?.every(({ type }) => type === 'string') === true) return 'text';
   }
   throw new Error(`${operation}.${name} has no form on the command line: hide it in its cli part.`);
 }

@@ -13,7 +13,7 @@ import {
 import { parseStatus } from '../status.ts';
 import { somePaths } from '../text.ts';
 import { mergeLabel } from './scratch.ts';
-import { quietConfig } from './workbench.ts';
+import { quietConfig } from './quiet.ts';
 
 export interface TargetState {
   readonly head: string;
@@ -147,6 +147,7 @@ export async function keepBranch(
   const current = await currentBranch(repository);
   const name = grows && current !== wanted ? wanted : `${wanted}-${mergeId.slice(0, 8)}`;
   await inRepository(repository, ['branch', '--force', '--no-track', name, sha], {
+    config: quietConfig,
     durable: mergeLabel(mergeId),
   });
   return name;

@@ -18,7 +18,7 @@ import {
   sweep,
   type Scratch,
 } from './scratch.ts';
-import { quietConfig } from './workbench.ts';
+import { quietConfig } from './quiet.ts';
 
 /** Latest commits of the target among which the source looks for what both have. */
 const comparedCommits = 5000;
@@ -132,7 +132,7 @@ async function ship(
   if (without !== undefined) {
     const from = `${scratch.directory}/${String(index)}.bundle`;
     const to = `${scratchOf(target, mergeId).directory}/${String(index)}.bundle`;
-    await inRepository(repository, ['update-ref', ref, sha]);
+    await inRepository(repository, ['update-ref', ref, sha], { config: quietConfig });
     const negative = without.map((commit) => `^${commit}`);
     await inRepository(repository, ['bundle', 'create', '--quiet', from, ref, ...negative], {
       config: quietConfig,
@@ -148,7 +148,7 @@ async function ship(
     });
     await target.host.remove(to);
   }
-  await inRepository(target, ['update-ref', ref, sha]);
+  await inRepository(target, ['update-ref', ref, sha], { config: quietConfig });
 }
 
 /**
@@ -176,7 +176,7 @@ async function sharedBorder(
       'its history is unrelated to that of the target: they have no commit in common (a shallow clone may have to be deepened with git fetch --unshallow)',
     );
   }
-  const input = [sha, '--not', ...shared.map((line) => line.split(' ')[0] ?? '')].join('\n');
+  const input = [sha, ...shared.map((line) => `^${line.split(' ')[0] ?? ''}`)].join('\n');
   const range = await inRepository(repository, ['rev-list', '--boundary', '--stdin'], {
     input: Buffer.from(`${input}\n`),
     reading: true,

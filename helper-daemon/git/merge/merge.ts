@@ -81,7 +81,7 @@ export async function mergeRepositories(input: Input, parts: MergeParts): Promis
   let plan: Plan;
   try {
     const bench = await openWorkbench(target, scratch, state.head);
-    plan = await workOut(input, parts, target, bench);
+    plan = await workOut(input, parts, target, bench, state.head);
   } finally {
     await removeScratch({ ...target, host: parts.target.forCleanup }, scratch);
   }
@@ -94,8 +94,10 @@ async function workOut(
   parts: MergeParts,
   target: Repository,
   bench: Workbench,
+  start: string,
 ): Promise<Plan> {
   const rows: MergeSourceResult[] = [];
+  let result = start;
   const branches: (KeptBranch & { row: number })[] = [];
   let leave: readonly string[] | undefined;
   for (const [index, source] of parts.sources.entries()) {
@@ -104,14 +106,16 @@ async function workOut(
       continue;
     }
     parts.progress(`Merging ${source.label}`, index / parts.sources.length);
-    const before = await bench.head();
+    const before = result;
     try {
       const collected = await collectFrom(source, target, input, parts, index);
       const { commits, stop } = await takeSource(
         bench,
+        before,
         { sha: collected.sha, message: messageFor(input, source) },
         { strategy: input.strategy, keepBefore: input.on_conflict === 'leave' },
       );
+      result = await bench.head();
       if (input.on_conflict === 'leave') leave = stop?.again;
       if (input.strategy === 'branch-per-source' && stop?.again !== undefined) {
         branches.push({ wanted: branchFor(source.label), sha: collected.sha, row: index });
@@ -123,7 +127,7 @@ async function workOut(
         commits_applied: commits,
         conflicted: [...(stop?.files ?? [])],
         ...uncommittedOf(collected),
-        ...(input.preview ? await changedFiles(bench, before, 'HEAD') : {}),
+        ...(input.preview ? await changedFiles(bench, before, result) : {}),
       });
     } catch (error) {
       const failure = asCoppiceError(error);
@@ -133,7 +137,6 @@ async function workOut(
       rows.push(failed(source, failure.message));
     }
   }
-  const result = await bench.head();
   return { rows, result, branches, ...(leave === undefined ? {} : { leave }) };
 }
 

@@ -5,6 +5,7 @@
 import { isUuid } from '../../../protocol/names.ts';
 import { inRepository, type Repository } from '../repository.ts';
 import { linesOf } from '../text.ts';
+import { quietConfig } from './quiet.ts';
 
 const refRoot = 'refs/coppice/merge';
 
@@ -58,7 +59,10 @@ export async function removeScratch(repository: Repository, scratch: Scratch): P
   );
   for (const ref of linesOf(refs)) {
     // It locks the references of the whole repository for a moment: killed in it, it would leave the lock.
-    await inRepository(repository, ['update-ref', '-d', ref], { durable: scratch.label });
+    await inRepository(repository, ['update-ref', '-d', ref], {
+      config: quietConfig,
+      durable: scratch.label,
+    });
   }
   await host.remove(`${commonDirectory}/${refRoot}/${scratch.id}`);
 }

@@ -2,7 +2,7 @@
 import type { ParsedInputOf } from '../../../protocol/operations.ts';
 import { saidBy } from '../git.ts';
 import { lineOf, linesOf, somePaths } from '../text.ts';
-import { countCommits, requireRelated, type Workbench } from './workbench.ts';
+import { commonCommit, countCommits, type Workbench } from './workbench.ts';
 
 export type Strategy = ParsedInputOf<'workspace_merge'>['strategy'];
 
@@ -33,20 +33,28 @@ export interface TakeOptions {
 }
 
 /**
- * Takes a source; after a stop the workbench is as it was before, or at the last commit that is kept.
+ * Takes a source on top of `start`, where the workbench is; after a stop it is there again, or at the last commit
+ * that is kept.
  * @throws CoppiceError `git_error`
  */
 export async function takeSource(
   bench: Workbench,
+  start: string,
   source: SourceHead,
   { strategy, keepBefore }: TakeOptions,
 ): Promise<Taken> {
-  const start = await bench.head();
-  await requireRelated(bench, start, source.sha);
-  if ((await countCommits(bench, start, source.sha)) === 0) return { commits: 0 };
-  return strategy === 'branch-per-source'
-    ? await mergeBranch(bench, start, source)
-    : await pickCommits(bench, start, source, keepBefore || strategy === 'cherry-pick');
+  const common = await commonCommit(bench, start, source.sha);
+  if (common === source.sha) return { commits: 0 };
+  if (strategy === 'branch-per-source') return await mergeBranch(bench, start, source);
+  // Nothing in between: the commits themselves, not copies of them.
+  if (common === start) return await goForward(bench, start, source);
+  return await pickCommits(bench, start, source, keepBefore || strategy === 'cherry-pick');
+}
+
+async function goForward(bench: Workbench, start: string, { sha }: SourceHead): Promise<Taken> {
+  const commits = await countCommits(bench, start, sha);
+  await bench.run(['merge', '--quiet', '--ff-only', '--no-stat', sha]);
+  return { commits };
 }
 
 async function mergeBranch(bench: Workbench, start: string, source: SourceHead): Promise<Taken> {
@@ -71,13 +79,6 @@ async function pickCommits(
   source: SourceHead,
   keepBefore: boolean,
 ): Promise<Taken> {
-  const direct = await bench.attempt(['merge-base', '--is-ancestor', start, source.sha]);
-  if (direct.exitCode === 0) {
-    // Nothing in between: the commits themselves, not copies of them.
-    const commits = await countCommits(bench, start, source.sha);
-    await bench.run(['merge', '--quiet', '--ff-only', '--no-stat', source.sha]);
-    return { commits };
-  }
   // The first parents alone: a merge among them (-m 1) brings all that its other side has.
   const commits = linesOf(
     await bench.run(['rev-list', '--reverse', '--first-parent', `${start}..${source.sha}`]),

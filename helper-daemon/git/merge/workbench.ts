@@ -7,18 +7,8 @@ import type { HostResult } from '../host.ts';
 import { identityConfig, inRepository, type Repository } from '../repository.ts';
 import { git, tryGit, type GitOptions } from '../git.ts';
 import { fieldsOf, lineOf, pathText } from '../text.ts';
+import { quietConfig } from './quiet.ts';
 import { makeScratch, type Scratch } from './scratch.ts';
-
-/** Nothing of the repository's owner runs or is written beside the result of a merge. */
-export const quietConfig = [
-  'core.hooksPath=/dev/null',
-  'core.fsmonitor=false',
-  'commit.gpgSign=false',
-  'gc.auto=0',
-  'maintenance.auto=false',
-  'merge.autoStash=false',
-  'rerere.enabled=false',
-] as const;
 
 const sparseConfig = [
   'core.sparseCheckout=true',
@@ -101,9 +91,10 @@ export async function countCommits(bench: Workbench, from: string, to: string): 
   return Number(lineOf(await bench.run(['rev-list', '--count', `${from}..${to}`])));
 }
 
-/** @throws CoppiceError `git_error` when the two have no commit in common */
-export async function requireRelated(bench: Workbench, one: string, other: string): Promise<void> {
-  if ((await bench.attempt(['merge-base', one, other])).exitCode === 0) return;
+/** The latest commit that both have. @throws CoppiceError `git_error` when there is none */
+export async function commonCommit(bench: Workbench, one: string, other: string): Promise<string> {
+  const found = await bench.attempt(['merge-base', one, other]);
+  if (found.exitCode === 0) return lineOf(found.stdout.bytes);
   throw new CoppiceError({
     code: 'git_error',
     message: 'its history is unrelated to that of the target: they have no commit in common',

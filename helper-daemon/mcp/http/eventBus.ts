@@ -25,7 +25,7 @@ export function watchingBus(open: () => DaemonLink): ServerEventBus & { close():
       listeners += 1;
       if (link === undefined) {
         link = open();
-        watchResources(link, {
+        void watchResources(link, {
           wants: () => true,
           updated: (uri) => inner.publish({ kind: 'resource_updated', uri }),
           listChanged: () => inner.publish({ kind: 'resources_list_changed' }),

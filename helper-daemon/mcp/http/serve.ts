@@ -38,14 +38,16 @@ export async function serveHttp(options: HttpOptions): Promise<void> {
   async function answer(from: http.IncomingMessage, to: http.ServerResponse): Promise<void> {
     const refusal = refusalOf(from, port, isToken);
     if (refusal !== undefined) {
-      refuse(to, refusal.status, refusal.message, refusal.headers);
+      refuse(to, refusal.status, refusal.message, { ...refusal.headers, Connection: 'close' });
       return;
     }
     const gone = new AbortController();
     to.once('close', () => gone.abort());
     const request = await toWebRequest(from, bodyLimit, gone.signal);
     if (request === undefined) {
-      refuse(to, 413, `A request may have ${String(bodyLimit)} bytes.`, { Connection: 'close' });
+      refuse(to, 413, `A request may have ${String(bodyLimit)} bytes.`);
+      // Clients read the answer when they have sent everything.
+      from.resume();
       return;
     }
     await endpoint.answer(request, (response) => sendWebResponse(response, to));

@@ -59,21 +59,16 @@ function everything(known: KnownWorkspaces): string[] {
   return [workspacesUri, auditUri, ...each];
 }
 
-export interface ChangeTeller {
-  /** @param event undefined: some were missed */
-  take(event: CoppiceEvent | undefined): void;
-  close(): void;
-}
-
 /** Milliseconds that changes are collected: a machine that boots changes several times. */
 const gathering = 100;
 
+/** @returns takes events; undefined: some were missed */
 export function tellChanges(client: {
   readonly known: KnownWorkspaces;
   wants(uri: string): boolean;
   updated(uri: string): void;
   listChanged(): void;
-}): ChangeTeller {
+}): (event: CoppiceEvent | undefined) => void {
   const waiting = new Set<string>();
   let list = false;
   let timer: NodeJS.Timeout | undefined;
@@ -87,16 +82,13 @@ export function tellChanges(client: {
     for (const uri of uris) client.updated(uri);
   }
 
-  return {
-    take(event) {
-      const changes =
-        event === undefined
-          ? { updated: everything(client.known), list: true }
-          : changesOf(event, client.known);
-      for (const uri of changes.updated) if (client.wants(uri)) waiting.add(uri);
-      list ||= changes.list;
-      if (waiting.size > 0 || list) timer ??= setTimeout(flush, gathering);
-    },
-    close: () => clearTimeout(timer),
+  return (event) => {
+    const changes =
+      event === undefined
+        ? { updated: everything(client.known), list: true }
+        : changesOf(event, client.known);
+    for (const uri of changes.updated) if (client.wants(uri)) waiting.add(uri);
+    list ||= changes.list;
+    if (waiting.size > 0 || list) timer ??= setTimeout(flush, gathering);
   };
 }

@@ -36,26 +36,26 @@ export function serveResources(
 ): void {
   const subscribed = new Set<string>();
   let listed = false;
-  let watched = false;
+  let watched: Promise<void> | undefined;
 
-  function watch(link: DaemonLink): void {
-    if (watched || !watching) return;
-    watched = true;
-    watchResources(link, {
+  async function watch(link: DaemonLink): Promise<void> {
+    if (!watching) return;
+    watched ??= watchResources(link, {
       wants: (uri) => subscribed.has(uri),
       updated: (uri) => void server.sendResourceUpdated({ uri }).catch(() => undefined),
       listChanged() {
         if (listed) void server.sendResourceListChanged().catch(() => undefined);
       },
     });
+    await watched;
   }
 
   server.setRequestHandler('resources/list', async ({ params }, context) => {
     const link = linkOf(context);
     const { capabilities } = (await link.client(context.mcpReq.signal)).server;
-    const workspaces = await link.call('workspace_list', {}, { signal: context.mcpReq.signal });
     listed = true;
-    watch(link);
+    await watch(link);
+    const workspaces = await link.call('workspace_list', {}, { signal: context.mcpReq.signal });
     return listResources(workspaces, capabilities.includes('audit_list'), params?.cursor);
   });
   server.setRequestHandler('resources/templates/list', () => ({
@@ -69,7 +69,7 @@ export function serveResources(
       throw toProtocolError(uri, error);
     }
   });
-  server.setRequestHandler('resources/subscribe', ({ params: { uri } }, context) => {
+  server.setRequestHandler('resources/subscribe', async ({ params: { uri } }, context) => {
     if (!announced.has(refOf(uri).kind)) {
       throw new ProtocolError(
         ProtocolErrorCode.InvalidParams,
@@ -83,7 +83,7 @@ export function serveResources(
       );
     }
     subscribed.add(uri);
-    watch(linkOf(context));
+    await watch(linkOf(context));
     return {};
   });
   server.setRequestHandler('resources/unsubscribe', ({ params: { uri } }) => {

@@ -8,17 +8,11 @@ export interface ChangeReceiver {
   listChanged(): void;
 }
 
-/** @returns stops it */
-export function watchResources(link: DaemonLink, receiver: ChangeReceiver): () => void {
+/** Resolves when changes from now on are told; it goes on until the link is closed. */
+export async function watchResources(link: DaemonLink, receiver: ChangeReceiver): Promise<void> {
   const known: KnownWorkspaces = new Map();
-  const teller = tellChanges({ known, ...receiver });
-  link.watch(teller.take);
-  link
-    .call('workspace_list', {})
-    .then((workspaces) => {
-      for (const { workspace_id, name } of workspaces) known.set(workspace_id, name);
-    })
-    // Without it, snapshots are announced under the id of their workspace only.
-    .catch(() => undefined);
-  return teller.close;
+  await link.watch(tellChanges({ known, ...receiver }));
+  // Without names, snapshots are announced under the id of their workspace only.
+  const workspaces = await link.call('workspace_list', {}).catch(() => []);
+  for (const { workspace_id, name } of workspaces) known.set(workspace_id, name);
 }

@@ -77,8 +77,9 @@ export function prepares(host: PrepareHost): Prepares {
     row: PreparedRecord | undefined,
     digest: string,
   ): Prepared | undefined {
-    if (row?.state !== 'ready' || row.digest !== digest || row.snapshotId === null)
-      {return undefined;}
+    if (row?.state !== 'ready' || row.digest !== digest || row.snapshotId === null) {
+      return undefined;
+    }
     if (host.snapshot(row.snapshotId)?.workspaceId !== record.id) return undefined;
     return describe(record.id, row.snapshotId, { reused: true });
   }

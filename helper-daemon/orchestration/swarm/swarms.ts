@@ -305,9 +305,8 @@ async function mergeResults(host: SwarmHost, live: LiveSwarm): Promise<void> {
   const { strategy, target, targetId, path: repository } = plan.merge;
   const sources = host.rows
     .tasks(id)
-    .flatMap(({ state, workspaceId }) =>
-      state === 'done' && workspaceId !== null ? [workspaceId] : [],
-    );
+    // Names say more than ids in the reply, and in the names of branches.
+    .flatMap(({ state, workerName }) => (state === 'done' ? [workerName] : []));
   const view = { strategy, target_workspace: target };
   let outcome: Record<string, unknown>;
   try {

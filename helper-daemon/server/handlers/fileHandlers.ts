@@ -72,7 +72,7 @@ export function fileHandlers(services: WorkspaceServices): FileHandlers {
           size: BigInt(bytes.length),
           ...(input.mode === undefined ? {} : { mode: parseFileMode(input.mode) }),
         };
-        const reply = await file.write(writeMessages(header, [bytes]), options);
+        const reply = await file.write(writeMessages(header, piecesOf(bytes)), options);
         return { path: input.path, bytes: Number(reply.bytes) };
       }),
     file_edit: (input, { signal }) =>
@@ -178,6 +178,13 @@ export async function* writeMessages<Header>(
 > {
   yield { part: { case: 'header', value: header } };
   for await (const chunk of chunks) yield { part: { case: 'data', value: chunk } };
+}
+
+/** One message to the guest takes no more than this. */
+const pieceBytes = 256 * 1024;
+
+function* piecesOf(bytes: Buffer): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);
 }
 
 /** Bytes of a UTF-8 character after its first one. */

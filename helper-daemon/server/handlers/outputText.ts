@@ -9,17 +9,18 @@ export interface CaptureParts {
 const continuation = (byte: number | undefined): boolean =>
   byte !== undefined && (byte & 0xc0) === 0x80;
 
-/** Whether nothing of it was left out. */
-export function isWhole(capture: CaptureParts | undefined): boolean {
+/** Whether nothing of it was left out, from the byte on that was asked for. */
+export function isWhole(capture: CaptureParts | undefined, offset = 0): boolean {
   if (capture === undefined) return true;
-  return capture.head.length + capture.tail.length >= Number(capture.totalBytes);
+  return capture.head.length + capture.tail.length >= Number(capture.totalBytes) - offset;
 }
 
-export function captureText(capture: CaptureParts | undefined): string {
+/** @param offset the byte it begins at; counts are of what comes from there on */
+export function captureText(capture: CaptureParts | undefined, offset = 0): string {
   if (capture === undefined) return '';
   const { head, tail } = capture;
-  const total = Number(capture.totalBytes);
-  if (isWhole(capture)) return decode(Buffer.concat([head, tail]));
+  const total = Number(capture.totalBytes) - offset;
+  if (isWhole(capture, offset)) return decode(Buffer.concat([head, tail]));
   const whole = cutHead(head);
   const rest = cutTail(tail);
   return `${decode(whole)}\n[TRUNCATED: ${String(total)} bytes total, showing first ${String(whole.length)} bytes and last ${String(rest.length)} bytes]\n${decode(rest)}`;

@@ -84,8 +84,8 @@ export function processHandlers(services: WorkspaceServices): ProcessHandlers {
         if (reply.process === undefined) throw new Error('the guest described no process');
         return {
           ...processInfo(reply.process),
-          stdout: captureText(reply.stdout),
-          stderr: captureText(reply.stderr),
+          stdout: captureText(reply.stdout, input.stdout_offset),
+          stderr: captureText(reply.stderr, input.stderr_offset),
         };
       }),
     process_signal: (input, { signal }) =>

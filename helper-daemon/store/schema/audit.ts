@@ -33,6 +33,7 @@ export const auditSchema = `
     hash TEXT NOT NULL
   ) STRICT;
   CREATE INDEX audit_uid ON audit(uid, seq);
+  CREATE INDEX audit_unusual ON audit(seq, outcome, code) WHERE outcome <> 'ok';
   CREATE TRIGGER audit_kept BEFORE DELETE ON audit
     BEGIN SELECT RAISE(ABORT, 'audit rows are never deleted'); END;
   -- Replacing is deleting without the trigger for it.

@@ -1,5 +1,5 @@
 /** Strategy by kind of history by conflict, on real git; the target is clean after each. */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { mergeStrategies } from '../../../protocol/operations/merge.ts';
 import { merge } from './support/merging.ts';
 import {
@@ -11,7 +11,10 @@ import {
 } from './support/repositories.ts';
 
 let bed: Bed;
+let golden: TestRepository;
 let target: TestRepository;
+let source: TestRepository;
+let tests = 0;
 
 const numbers = (from: number, to: number): string =>
   Array.from({ length: to - from + 1 }, (_, index) => `${String(from + index)}\n`).join('');
@@ -20,13 +23,13 @@ const latin = Buffer.from([0x63, 0x61, 0x66, 0xe9]);
 const binary = (seed: number): Buffer =>
   Buffer.from(Array.from({ length: 200_000 }, (_, index) => (index * seed + (index >> 8)) & 0xff));
 
-beforeEach(() => {
+beforeAll(() => {
   bed = repositoryBed();
-  target = bed.create('target repo');
-  for (let index = 0; index < 12; index += 1) {
-    target.commit(`base ${String(index)}`, { [`base${String(index)}`]: `${String(index)}\n` });
+  golden = bed.create('golden repo');
+  for (let index = 0; index < 5; index += 1) {
+    golden.commit(`base ${String(index)}`, { [`base${String(index)}`]: `${String(index)}\n` });
   }
-  target.commit('base', {
+  golden.commit('base', {
     'numbers.txt': numbers(1, 60),
     'image.bin': binary(3),
     'old/name.txt': numbers(1, 40),
@@ -34,7 +37,13 @@ beforeEach(() => {
   });
 });
 
-afterEach(() => bed.dispose());
+afterAll(() => bed.dispose());
+
+beforeEach(() => {
+  tests += 1;
+  target = bed.fork(golden, `target ${String(tests)}`);
+  source = bed.fork(golden, `source ${String(tests)}`);
+});
 
 interface History {
   readonly kind: string;
@@ -140,7 +149,6 @@ const histories: readonly History[] = [
 describe.each(mergeStrategies)('workspace_merge with %s', (strategy) => {
   describe.each(histories)('of $kind', ({ make, picked, merged, check }) => {
     it('brings it into a target that stood still', async () => {
-      const source = bed.fork(target, 'source');
       make(source);
       const before = target.head();
       const snapshots: string[] = [];
@@ -161,7 +169,6 @@ describe.each(mergeStrategies)('workspace_merge with %s', (strategy) => {
     });
 
     it('brings it into a target that went on meanwhile', async () => {
-      const source = bed.fork(target, 'source');
       make(source);
       target.commit('meanwhile', { 'meanwhile.txt': 'here\n' });
       const result = await merge(bed, target, { feature: source }, { strategy });
@@ -174,8 +181,7 @@ describe.each(mergeStrategies)('workspace_merge with %s', (strategy) => {
     });
 
     it('leaves the target as it was where it conflicts, and takes the next source', async () => {
-      const source = bed.fork(target, 'source');
-      const other = bed.fork(target, 'other');
+      const other = bed.fork(golden, `other ${String(tests)}`);
       // At the end, so that cherry-pick has applied everything before it.
       make(source);
       source.commit('conflict', { base1: 'theirs\n' });

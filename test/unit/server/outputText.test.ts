@@ -14,6 +14,15 @@ describe('captureText', () => {
     );
   });
 
+  it('leaves nothing out when it begins where it was asked to', () => {
+    const rest = { head: Buffer.from('cd'), tail: Buffer.from('ef'), totalBytes: 6n };
+    expect(captureText(rest, 2)).toBe('cdef');
+    const gap = { head: Buffer.alloc(0), tail: Buffer.from('ef'), totalBytes: 1006n };
+    expect(captureText(gap, 6)).toBe(
+      '\n[TRUNCATED: 1000 bytes total, showing first 0 bytes and last 2 bytes]\nef',
+    );
+  });
+
   it('does not cut characters in two', () => {
     const euro = Buffer.from('€');
     const parts = {

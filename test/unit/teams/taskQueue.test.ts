@@ -171,6 +171,23 @@ describe('tasks', () => {
     await expect.poll(() => runningTasks(scene)).toEqual(['t']);
   });
 
+  it('that wait for their machine begin when it is started within a transaction of somebody else', async () => {
+    const scene = teamScene(database.db);
+    const { member_workspace_ids } = await scene.create('squad');
+    scene.jobs.state = () => 'stopped';
+    scene.task('b', 't');
+    scene.services.transaction(() => {
+      scene.jobs.state = () => 'ready';
+      scene.teams.heard({
+        type: 'workspace_changed',
+        workspace: { workspace_id: member_workspace_ids[1], state: 'running' } as never,
+      });
+    });
+    await expect.poll(() => runningTasks(scene)).toEqual(['t']);
+    scene.jobs.end('t');
+    expect(await resultOf(scene, 'b')).toMatchObject({ success: true });
+  });
+
   it('that ran when their machine was stopped, restored or destroyed end as lost', async () => {
     const scene = teamScene(database.db);
     await scene.create('squad');

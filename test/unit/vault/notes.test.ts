@@ -196,9 +196,7 @@ describe('list', () => {
     await expect(bed.vault.list({ path: 'n.md' })).rejects.toMatchObject(
       failure('vault_error', 'not a folder'),
     );
-    await expect(bed.vault.list({ path: 'none' })).rejects.toMatchObject(
-      failure('file_not_found'),
-    );
+    await expect(bed.vault.list({ path: 'none' })).rejects.toMatchObject(failure('file_not_found'));
   });
 });
 
@@ -297,17 +295,13 @@ describe('replace', () => {
     expect(bed.get('n.md')).toBe('>two_one\n>four_$&:THREE\n>');
   });
 
-  it('refuses a pattern that is none, is too long or never ends, and changes nothing', async () => {
-    const text = `${'a'.repeat(50)}!`;
-    await bed.vault.write('n.md', text);
+  it('refuses a pattern that is none or is too long, and changes nothing', async () => {
+    await bed.vault.write('n.md', 'text');
     const replace = (old_string: string): Promise<unknown> =>
       bed.vault.replace({ path: 'n.md', old_string, new_string: 'x', regex: true });
     await expect(replace('(')).rejects.toMatchObject(failure('invalid_input', 'old_string'));
-    await expect(replace('x'.repeat(1025))).rejects.toMatchObject(
-      failure('invalid_input', '1024'),
-    );
-    await expect(replace('^(a+)+$')).rejects.toMatchObject(failure('timeout', 'too long'));
-    expect(bed.get('n.md')).toBe(text);
+    await expect(replace('x'.repeat(1025))).rejects.toMatchObject(failure('invalid_input', '1024'));
+    expect(bed.get('n.md')).toBe('text');
   });
 
   it('refuses a result that is larger than a note', async () => {

@@ -68,9 +68,7 @@ export function temporaryVault(): TemporaryVault {
 
 /** What a rejected call of the vault looks like. */
 export function failure(code: ErrorCode, message?: string | RegExp): object {
-  return message === undefined
-    ? { code }
-    : { code, message: expectText(message) };
+  return message === undefined ? { code } : { code, message: expectText(message) };
 }
 
 function expectText(message: string | RegExp): unknown {

@@ -196,17 +196,17 @@ describe('file_transfer', () => {
 
   it('moves what is far larger than a message, and keeps the daemon small', async () => {
     const { agent, daemon, transfers } = bed;
-    await sh(agent, 'box', 'head -c 200000000 /dev/urandom > /tmp/large');
-    const sum = await sh(agent, 'box', 'sha256sum < /tmp/large');
-    await transfer('download', 'large', '/tmp/large');
-    await sh(agent, 'box', 'rm /tmp/large');
-    const up = await transfer('upload', 'large', '/tmp/large');
+    await sh(agent, 'box', 'head -c 200000000 /dev/urandom > /root/large');
+    const sum = await sh(agent, 'box', 'sha256sum < /root/large');
+    await transfer('download', 'large', '/root/large');
+    await sh(agent, 'box', 'rm /root/large');
+    const up = await transfer('upload', 'large', '/root/large');
     expect(up.structured['bytes']).toBe(200_000_000);
-    expect(await sh(agent, 'box', 'sha256sum < /tmp/large')).toBe(sum);
+    expect(await sh(agent, 'box', 'sha256sum < /root/large')).toBe(sum);
     const status = readFileSync(`/proc/${String(daemon.pid())}/status`, 'utf8');
     expect(Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1])).toBeLessThan(250 * 1024);
     expect(statSync(path.join(transfers, 'large')).size).toBe(200_000_000);
-    await sh(agent, 'box', 'rm /tmp/large');
+    await sh(agent, 'box', 'rm /root/large');
   });
 
   it('never leaves its directory', async () => {
@@ -257,9 +257,15 @@ describe('file_transfer', () => {
     });
     expect(await refused('upload', 'back.bin', '/etc')).toMatchObject({ kind: 'internal_error' });
     // What never ends is not kept, nor is any of it.
-    expect(await refused('download', 'zero', '/dev/zero')).toMatchObject({
+    expect(await refused('download', 'zero', '/proc/self/pagemap')).toMatchObject({
       kind: 'internal_error',
       code: 'file_error',
+    });
+    // What says that it does not fit is not begun.
+    await sh(agent, 'box', 'truncate -s 8T /root/sparse');
+    expect(await refused('download', 'zero', '/root/sparse')).toMatchObject({
+      kind: 'internal_error',
+      code: 'no_space',
     });
     const rest = readdirSync(transfers).filter((name) => name.startsWith('.coppice-partial'));
     expect(rest.flatMap((name) => readdirSync(path.join(transfers, name)))).toEqual([]);

@@ -1,9 +1,6 @@
 /** Merges between repositories of this host. */
 import { randomUUID } from 'node:crypto';
-import {
-  mergeRepositories,
-  type MergeParts,
-} from '../../../../helper-daemon/git/merge/merge.ts';
+import { mergeRepositories, type MergeParts } from '../../../../helper-daemon/git/merge/merge.ts';
 import type { OutputOf, ParsedInputOf } from '../../../../protocol/operations.ts';
 import { localHost, type LocalHost } from './localHost.ts';
 import type { Bed, TestRepository } from './repositories.ts';
@@ -17,6 +14,8 @@ export type MergeOptions = Partial<
   /** Told of every command in the target. */
   readonly inTarget?: (argv: readonly string[]) => void | Promise<void>;
   readonly snapshots?: string[];
+  /** Directory of the repositories that is named instead of their top. */
+  readonly below?: string;
 };
 
 /** Every repository is at the same path in its own place, as it is in forks: here the path is the place's alone. */
@@ -24,7 +23,7 @@ export async function merge(
   bed: Bed,
   target: TestRepository,
   sources: Readonly<Record<string, TestRepository>>,
-  { inTarget, snapshots = [], ...options }: MergeOptions = {},
+  { inTarget, snapshots = [], below = '', ...options }: MergeOptions = {},
 ): Promise<OutputOf<'workspace_merge'>> {
   const place = '/workspace';
   const hostOf = (name: string, repository: TestRepository, before?: MergeOptions['inTarget']) =>
@@ -55,7 +54,7 @@ export async function merge(
   return await mergeRepositories(
     {
       strategy: 'sequential',
-      path: place,
+      path: place + below,
       include_uncommitted: false,
       on_conflict: 'abort',
       preview: false,
@@ -72,7 +71,14 @@ function relocated(host: LocalHost, seen: string, real: string): LocalHost {
   return {
     ...host,
     run: (command) =>
-      host.run({ ...command, cwd: there(command.cwd), argv: command.argv.map(there) }),
+      host.run({
+        ...command,
+        cwd: there(command.cwd),
+        argv: command.argv.map(there),
+        env: Object.fromEntries(
+          Object.entries(command.env).map(([name, value]) => [name, there(value)]),
+        ),
+      }),
     stat: (path) => host.stat(there(path)),
     list: (path) => host.list(there(path)),
     makeDirectory: (path, uid) => host.makeDirectory(there(path), uid),

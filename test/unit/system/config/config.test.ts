@@ -186,12 +186,16 @@ describe('what it says', () => {
 
 describe('what is wrong with it', () => {
   test.each([
-    ['[rate_limit]\n\nexec_per_minute = 0', '/c.toml:3: rate_limit.exec_per_minute: '],
+    [
+      '[rate_limit]\n\nexec_per_minute = 0',
+      '/c.toml:3: rate_limit.exec_per_minute: must be a whole number, 1 to 1000000',
+    ],
     ['[quota.agent]\n# x\nmemory_mb = "a lot"', '/c.toml:3: quota.agent.memory_mb: must be'],
     ['quota.agent.vcpus = -1', '/c.toml:1: quota.agent.vcpus: '],
     ['[vault]\npath = "notes"', '/c.toml:2: vault.path: must be an absolute path'],
-    ['[metrics]\nport = 70000', '/c.toml:2: metrics.port: '],
-    ['[network]\nmode = "none"', '/c.toml:2: network.mode: '],
+    ['[metrics]\nport = 70000', '/c.toml:2: metrics.port: must be a whole number, 1 to 65535'],
+    ['[network]\nmode = "none"', '/c.toml:2: network.mode: must be "user" or "bridge"'],
+    ['[vault]\nenabled = 1', '/c.toml:2: vault.enabled: must be true or false'],
     ['vault = 3', '/c.toml:1: vault: '],
     ['[vault]\nextensions = [\n  "md",\n  "a/b",\n]', '/c.toml:2: vault.extensions.1: '],
     ['a = 1\nb = = 2', '/c.toml:2: not TOML'],
