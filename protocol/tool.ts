@@ -4,7 +4,7 @@
  * all derived from these values.
  */
 import * as z from 'zod';
-import { asCoppiceError, CoppiceError, type ErrorBody } from './errors.ts';
+import { asCoppiceError, CoppiceError, type ErrorBody, type ErrorCode } from './errors.ts';
 import { describeIssues } from './issues.ts';
 import type { Risk } from './operation.ts';
 import type { InputOf, OperationName, OutputOf } from './operations.ts';
@@ -44,8 +44,8 @@ export interface Tool<
   readonly openWorld?: true;
   /** How it fails when the work itself fails; what is wrong with the parameters is always invalid_params. */
   readonly failure: FailureKind;
-  /** Where that depends on the action. */
-  failureOf?(input: z.output<Input>): FailureKind;
+  /** Where that depends on the action, or on what went wrong. */
+  failureOf?(input: z.output<Input>, error: CoppiceError): FailureKind;
   run(input: z.output<Input>, context: ToolContext): Promise<z.input<Output>>;
 }
 
@@ -139,11 +139,25 @@ export async function runTool(
 function toToolError(tool: Tool, input: Record<string, unknown>, error: unknown): ToolError {
   if (error instanceof ToolError) return error;
   const failure = asCoppiceError(error);
-  const kind = tool.failureOf?.(input) ?? tool.failure;
-  return new ToolError(
-    failure.code === 'invalid_input' ? 'invalid_params' : kind,
-    failure.toBody(),
-  );
+  return new ToolError(kindOf(tool, input, failure), failure.toBody());
+}
+
+/** Refusals that say something about the request, not about the work. */
+const refusals: ReadonlySet<ErrorCode> = new Set([
+  'not_owned',
+  'rate_limited',
+  'quota_exceeded',
+  'idempotency_conflict',
+]);
+
+function kindOf(tool: Tool, input: Record<string, unknown>, error: CoppiceError): FailureKind {
+  const { code, details = {} } = error;
+  if (code === 'invalid_input') return 'invalid_params';
+  // With a name it is something of a workspace that is not there.
+  const noWorkspace =
+    code === 'not_found' && details['workspace_id'] !== undefined && details['name'] === undefined;
+  if (refusals.has(code) || noWorkspace) return 'invalid_request';
+  return tool.failureOf?.(input, error) ?? tool.failure;
 }
 
 /** Nulls are left out at every depth: clients write them for "not given". */

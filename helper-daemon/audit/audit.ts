@@ -2,15 +2,14 @@
  * Who changed what, and with what outcome: a row before a mutation runs, moved into the append-only, hash-chained
  * table when it has ended. Reading is not recorded; being refused is.
  */
-import { errorCodes, type ErrorCode } from '../../protocol/errors.ts';
-import {
-  auditOutcomes,
-  type AuditHead,
-  type AuditQuery,
-  type AuditRow,
-  type AuditStore,
-  type AuditWorkspace,
-  type PendingRow,
+import type { ErrorCode } from '../../protocol/errors.ts';
+import type {
+  AuditHead,
+  AuditQuery,
+  AuditRow,
+  AuditStore,
+  AuditWorkspace,
+  PendingRow,
 } from '../store/auditStore.ts';
 import { beginning, hashOf, verifyChain, type Verdict } from './chain.ts';
 import { repeats } from './repeats.ts';
@@ -25,6 +24,8 @@ export interface AuditEntry {
   readonly input: unknown;
   /** Workspaces it names; a name alone where there is none of that name. */
   readonly workspaces: readonly AuditWorkspace[];
+  /** It makes room: it may be done although the disk is full, and is recorded when there is some. */
+  readonly frees?: boolean;
 }
 
 export interface AuditTicket {
@@ -56,9 +57,6 @@ export interface AuditOptions {
   /** How long equal denials are counted in one row; default 10 s. */
   readonly repeatMs?: number;
 }
-
-/** What an outcome or an error code can be, for filters. */
-export const outcomeFilters = [...auditOutcomes, ...errorCodes] as const;
 
 const denials: ReadonlySet<string> = new Set(['not_owned', 'rate_limited', 'quota_exceeded']);
 
@@ -108,6 +106,15 @@ export function openAudit(
     options.appended?.(head.seq);
   }
 
+  function tryToBegin(row: PendingRow): number | null {
+    try {
+      return store.begin(row);
+    } catch (error) {
+      options.failed?.(error);
+      return null;
+    }
+  }
+
   /** What was refused has not begun after all. */
   function forget(pending: number): void {
     try {
@@ -129,7 +136,7 @@ export function openAudit(
   return {
     begin(entry) {
       const row = rowOf(entry, now());
-      const pending = store.begin(row);
+      const pending = entry.frees === true ? tryToBegin(row) : store.begin(row);
       const started = performance.now();
       let ended = false;
       return {
@@ -139,7 +146,7 @@ export function openAudit(
           const workspaces = distinct([...row.workspaces, ...made]);
           const durationMs = Math.round((performance.now() - started) * 1000) / 1000;
           if (outcome !== 'ok' && isDenial(outcome)) {
-            forget(pending);
+            if (pending !== null) forget(pending);
             refused({ ...row, outcome: 'denied', code: outcome, times: 1, durationMs });
             return;
           }

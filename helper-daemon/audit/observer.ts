@@ -38,6 +38,7 @@ export function auditObserver(
     operation: operation.name,
     input,
     workspaces: namedIn(operation, input).map(named),
+    frees: operation.risk === 'destructive',
   });
   const denied = (call: AuditedCall, code: ErrorCode): void => {
     // That there is nothing to read is no event.

@@ -4,11 +4,21 @@
  */
 import { redact } from '../system/redact.ts';
 
-/** Fields that hold somebody's content; of these only the size is told. */
-const content =
-  /^(env|vars|variables|content|contents|input|stdin|data|body|payload|value|text|message|prompt|context|frontmatter|old_.*|new_(string|str|text|content).*|replacement)$/;
+/** Fields whose name ends with one of these hold somebody's content; of these only the size is told. */
+const contentWords: ReadonlySet<string> = new Set(
+  (
+    'env vars variables content contents context input stdin data body payload value text message ' +
+    'prompt frontmatter string replacement'
+  ).split(' '),
+);
+
+function holdsContent(field: string): boolean {
+  return contentWords.has(field.split('_').at(-1) ?? '') || secret.test(field);
+}
+
 const secret = /(secret|token|password|passwd|passphrase|api_?key|credential|private_key)/i;
 
+const commands = /^argv$|(^|_)commands?$/;
 const commandBytes = 1024;
 const textBytes = 256;
 const summaryBytes = 4096;
@@ -29,11 +39,11 @@ export function summarizeInput(input: unknown): string {
 }
 
 function summaryOf(value: unknown, key: string, level: number): unknown {
-  if (content.test(key) || secret.test(key)) return sizeOf(value);
+  if (holdsContent(key)) return sizeOf(value);
   // Joined, so that an option and its value are seen together.
   if (key === 'argv' && Array.isArray(value)) return summaryOf(value.join(' '), key, level);
   if (typeof value === 'string') {
-    const limit = key === 'command' || key === 'argv' ? commandBytes : textBytes;
+    const limit = commands.test(key) ? commandBytes : textBytes;
     return cut(hideSecrets(cut(value, redactedBytes)), limit);
   }
   if (typeof value !== 'object' || value === null) return value;

@@ -75,6 +75,7 @@ const headings: Readonly<Record<string, readonly string[]>> = {
   'Work in a machine': [
     'run',
     'exec',
+    'exec-all',
     'shell',
     'ssh',
     'ssh-config',

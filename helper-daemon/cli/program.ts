@@ -312,6 +312,7 @@ function splitRest(
   }
   const spec = restSpecs.get(command);
   if (spec?.rest === undefined) return { words: argv, restWords: [] };
+  const endless = spec.positionals.at(-1)?.variadic === true;
   let positionals = 0;
   for (; index < argv.length; index += 1) {
     const word = argv[index] ?? '';
@@ -322,7 +323,8 @@ function splitRest(
       continue;
     }
     positionals += 1;
-    if (positionals > spec.positionals.length) {
+    // After a list of names only -- can say where the command begins.
+    if (!endless && positionals > spec.positionals.length) {
       return { words: argv.slice(0, index), restWords: argv.slice(index) };
     }
   }

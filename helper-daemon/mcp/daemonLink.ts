@@ -34,17 +34,16 @@ export interface DaemonLink {
 
 export interface LinkOptions {
   readonly agent: string;
-  /** Milliseconds to wait for a daemon that somebody else starts. */
-  readonly patience?: number;
   readonly log: (message: string) => void;
 }
 
-const defaultPatience = 10_000;
+/** Milliseconds to wait for a daemon that somebody else starts. */
+const patience = 10_000;
 const betweenAttempts = 100;
 const firstPause = 250;
 const longestPause = 10_000;
 
-export function openLink({ agent, patience = defaultPatience, log }: LinkOptions): DaemonLink {
+export function openLink({ agent, log }: LinkOptions): DaemonLink {
   const identity = { name: 'coppice-mcp', version, agent };
   const closing = new AbortController();
   let current: CoppiceClient | undefined;

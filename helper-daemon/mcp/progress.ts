@@ -12,11 +12,7 @@ const keepAlive = 5000;
 const leastInterval = 100;
 
 /** Undefined when the request carries no token. */
-export function startProgress(
-  context: ServerContext,
-  what: string,
-  interval = keepAlive,
-): CallProgress | undefined {
+export function startProgress(context: ServerContext, what: string): CallProgress | undefined {
   const token = context.mcpReq._meta?.progressToken;
   if (token === undefined) return undefined;
   const started = Date.now();
@@ -49,9 +45,9 @@ export function startProgress(
   }
 
   const timer = setInterval(() => {
-    if (Date.now() - lastAt < interval) return;
+    if (Date.now() - lastAt < keepAlive) return;
     send(`${message} (${String(Math.round((Date.now() - started) / 1000))} s)`);
-  }, interval / 2);
+  }, keepAlive / 2);
   timer.unref();
 
   return {

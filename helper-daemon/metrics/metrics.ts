@@ -77,10 +77,10 @@ export function openMetrics(readings: () => Readings): Metrics {
       if (outcome === 'ok') execSeconds.observe({}, seconds);
     }
     if (name === 'team_message' && outcome === 'ok') {
-      messages.add({ message_type: text(input?.['message_type'] ?? input?.['type'], 'text') });
+      messages.add({ message_type: messageType(input?.['message_type']) });
     }
     if (name === 'workspace_merge') {
-      const strategy = text(input?.['strategy'], 'default');
+      const strategy = (input as { strategy?: string } | undefined)?.strategy ?? 'unknown';
       merges.add({ strategy, result: mergeResult(outcome, result) });
       mergeSeconds.observe({ strategy }, seconds);
     }
@@ -124,9 +124,9 @@ function execResults(outcome: string, result: unknown): readonly string[] {
   const { results } = (result ?? {}) as { results?: unknown };
   const all: unknown[] = Array.isArray(results) ? results : [result];
   return all.map((one) => {
-    const code = (one as { exit_code?: unknown } | undefined)?.exit_code;
-    if (code === 0) return 'success';
-    return typeof code === 'number' ? 'failure' : 'error';
+    const { exit_code: code, error } = (one ?? {}) as { exit_code?: unknown; error?: unknown };
+    if (typeof code !== 'number' || error !== undefined) return 'error';
+    return code === 0 ? 'success' : 'failure';
   });
 }
 
@@ -137,6 +137,10 @@ function mergeResult(outcome: string, result: unknown): string {
   return Array.isArray(conflicts) && conflicts.length > 0 ? 'conflict' : 'merged';
 }
 
-function text(value: unknown, otherwise: string): string {
-  return typeof value === 'string' ? value.slice(0, 64) : otherwise;
+/** Senders may make up their own: each would be a series for ever. */
+const messageTypes = ['text', 'task_update', 'request', 'response', 'task_assignment'];
+
+function messageType(given: unknown): string {
+  const type = typeof given === 'string' ? given : 'text';
+  return messageTypes.includes(type) ? type : 'other';
 }

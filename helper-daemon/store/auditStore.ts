@@ -1,4 +1,5 @@
 /** Rows of the audit: what has begun, what became of it, and where the chain of hashes ends. */
+import type { AuditOutcome } from '../../protocol/operations/audit.ts';
 import { lightly, transaction, type Database } from './database.ts';
 
 export interface AuditWorkspace {
@@ -17,11 +18,9 @@ export interface PendingRow {
   readonly target: string;
 }
 
-export const auditOutcomes = ['ok', 'failed', 'denied', 'interrupted'] as const;
-
 export interface AuditRow extends PendingRow {
   readonly seq: number;
-  readonly outcome: (typeof auditOutcomes)[number];
+  readonly outcome: AuditOutcome;
   readonly code: string | null;
   /** How often the same was denied within one short time. */
   readonly times: number;
@@ -51,7 +50,10 @@ export interface AuditQuery {
 }
 
 export interface AuditStore {
-  /** Survives the end of this process, and a loss of power as soon as any full change follows. */
+  /**
+   * Survives the end of this process, and a loss of power as soon as any full change follows.
+   * @throws CoppiceError `no_space`
+   */
   begin(row: PendingRow): number;
   /** Appends the rows in one transaction and takes their pending ones away. */
   append(rows: readonly AuditRow[], pending: readonly number[]): void;
@@ -84,7 +86,10 @@ export function auditStore(db: Database): AuditStore {
   const last = db.prepare('SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1');
 
   return {
-    begin: (row) => lightly(db, () => Number(begin.run(...pendingValues(row)).lastInsertRowid)),
+    begin: (row) =>
+      lightly(db, () =>
+        transaction(db, () => Number(begin.run(...pendingValues(row)).lastInsertRowid)),
+      ),
     append(rows, done) {
       lightly(db, () => {
         transaction(db, () => {

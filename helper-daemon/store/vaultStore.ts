@@ -44,7 +44,7 @@ export interface HistoryBounds {
 /** The rows of one vault. Paths are relative to its root. */
 export interface VaultStore {
   notes(): NoteRow[];
-  put(facts: NoteFacts): void;
+  put(notes: readonly NoteFacts[]): void;
   /** Forgets what is known of these notes. */
   drop(ids: readonly number[]): void;
   /** Bytes of text that can be searched without reading files. */
@@ -105,22 +105,23 @@ function noteRows(db: Database, vault: number): NoteRows {
     removeText.run(id);
     remove.run(id);
   }
+  function putOne({ path, stamp, text, tags, linkNames }: NoteFacts): void {
+    const former = find.get(vault, path);
+    if (former !== undefined) dropOne(Number(former['id']));
+    const size = text === null ? 0 : Buffer.byteLength(text);
+    const id = Number(insert.run(vault, path, stamp, size).lastInsertRowid);
+    if (text !== null) insertText.run(id, text);
+    for (const tag of tags) insertTag.run(id, tag);
+    for (const name of linkNames) insertLink.run(id, name);
+  }
   /** Can be made again from the files: not worth a write to the disk of its own. */
   function derived(work: () => void): void {
     lightly(db, () => transaction(db, work));
   }
   return {
     notes: () => all.all(vault).map(toNote),
-    put({ path, stamp, text, tags, linkNames }) {
-      derived(() => {
-        const former = find.get(vault, path);
-        if (former !== undefined) dropOne(Number(former['id']));
-        const size = text === null ? 0 : Buffer.byteLength(text);
-        const id = Number(insert.run(vault, path, stamp, size).lastInsertRowid);
-        if (text !== null) insertText.run(id, text);
-        for (const tag of tags) insertTag.run(id, tag);
-        for (const name of linkNames) insertLink.run(id, name);
-      });
+    put(notes) {
+      if (notes.length > 0) derived(() => notes.forEach(putOne));
     },
     drop(ids) {
       if (ids.length > 0) derived(() => ids.forEach(dropOne));

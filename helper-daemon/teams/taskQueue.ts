@@ -36,14 +36,9 @@ export function taskQueue(services: TeamServices): TaskQueue {
     if (row === undefined) return;
     const { workspaceId } = row;
     const begins = workspaceId === null || canBegin(jobs.state(workspaceId));
-    const busy = [...active.values()].filter(
-      (one) => one.teamId === teamId && one.member === member,
-    );
-    let free = teamLimits.tasksAtOnce - busy.length;
+    // Those that have begun come first: as long as they are as many, nothing else does.
     for (const task of mail.unfinished(teamId, member, teamLimits.tasksAtOnce)) {
-      if (free === 0) return;
       if (active.has(task.id) || (task.state === 'queued' && !begins)) continue;
-      free -= 1;
       begin(task, workspaceId);
     }
   }

@@ -2,7 +2,7 @@
 import type { OutputOf } from '../../protocol/operations.ts';
 import { notePlace, readBytes, type View } from './change.ts';
 import { linkNames, linkResolver, linksOf, type ResolveLink } from './links.ts';
-import { knownNotes } from './noteIndex.ts';
+import { withKnownNotes } from './noteIndex.ts';
 import { walkView } from './notes.ts';
 import { hasExtension, shownPath } from './paths.ts';
 import { bytesOf } from './search.ts';
@@ -44,22 +44,23 @@ async function backlinks(
   resolve: ResolveLink,
 ): Promise<Backlink[]> {
   const { store } = view.core;
-  const known = knownNotes(store, view.folder, notes);
-  const linking = new Set(linkNames(path).flatMap((name) => [...store.linkingTo(name)]));
-  const found: Backlink[] = [];
-  for (const file of notes) {
-    const row = known.fresh(file);
-    if (file.path === path || (row !== undefined && !linking.has(row.id))) continue;
-    const bytes = await bytesOf(view, file.path);
-    if (bytes === undefined) continue;
-    if (row === undefined) await known.learn(file, bytes);
-    const text = textOf(bytes) ?? '';
-    const there = linksOf(text).filter((link) => resolve(file.path, link) === path);
-    const lines = there.length === 0 ? [] : linesOf(text);
-    for (const number of new Set(there.map(({ line }) => line))) {
-      const line = lines[number - 1] ?? '';
-      found.push({ path: shownPath(view, file.path), line_number: number, line });
+  return withKnownNotes(store, view.folder, notes, async (known) => {
+    const linking = new Set(linkNames(path).flatMap((name) => [...store.linkingTo(name)]));
+    const found: Backlink[] = [];
+    for (const file of notes) {
+      const row = known.fresh(file);
+      if (file.path === path || (row !== undefined && !linking.has(row.id))) continue;
+      const bytes = await bytesOf(view, file.path);
+      if (bytes === undefined) continue;
+      if (row === undefined) await known.learn(file, bytes);
+      const text = textOf(bytes) ?? '';
+      const there = linksOf(text).filter((link) => resolve(file.path, link) === path);
+      const lines = there.length === 0 ? [] : linesOf(text);
+      for (const number of new Set(there.map(({ line }) => line))) {
+        const line = lines[number - 1] ?? '';
+        found.push({ path: shownPath(view, file.path), line_number: number, line });
+      }
     }
-  }
-  return found;
+    return found;
+  });
 }

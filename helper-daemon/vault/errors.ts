@@ -107,7 +107,7 @@ const known: Readonly<Record<string, (path: string) => CoppiceError>> = {
   ENOENT: noSuchNote,
   EISDIR: (path) => notANote(path, 'a folder'),
   ENXIO: (path) => notANote(path, 'a special file'),
-  ENOTDIR: (path) => vaultError(`A folder on the way to '${path}' is a file.`),
+  ENOTDIR: fileOnTheWay,
   ELOOP: symbolicLink,
   ENAMETOOLONG: (path) => vaultError(`A name in '${path}' is too long for the file system.`),
   EACCES: denied,
@@ -116,6 +116,14 @@ const known: Readonly<Record<string, (path: string) => CoppiceError>> = {
   ENOSPC: full,
   EDQUOT: full,
 };
+
+function fileOnTheWay(path: string): CoppiceError {
+  return new CoppiceError({
+    code: 'vault_error',
+    message: `A folder on the way to '${path}' is a file.`,
+    details: { path, reason: 'not_a_folder' },
+  });
+}
 
 function denied(path: string): CoppiceError {
   return new CoppiceError({

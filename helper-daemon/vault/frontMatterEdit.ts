@@ -160,7 +160,7 @@ function isSound(yaml: Yaml, before: string, after: string, key: string, value: 
   return right && isDeepStrictEqual(others(former), others(data));
 }
 
-export function findPair(
+function findPair(
   yaml: Yaml,
   items: readonly Pair[],
   key: string,

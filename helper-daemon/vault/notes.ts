@@ -47,7 +47,7 @@ export async function findNotes(
 function ofFolder(error: unknown, given: string): unknown {
   if (!(error instanceof CoppiceError)) return error;
   if (error.code === 'file_not_found') return noSuchFolder(given);
-  return error.message.startsWith('A folder on the way')
+  return error.details?.['reason'] === 'not_a_folder'
     ? vaultError(`'${given}' is a note, not a folder.`)
     : error;
 }

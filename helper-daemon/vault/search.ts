@@ -3,7 +3,7 @@ import type { InputOf, OutputOf } from '../../protocol/operations.ts';
 import { vaultLimits } from '../../protocol/operations/vault.ts';
 import { inDirectory } from './beneath.ts';
 import type { View } from './change.ts';
-import { knownNotes, mayContain, type KnownNotes } from './noteIndex.ts';
+import { mayContain, withKnownNotes, type KnownNotes } from './noteIndex.ts';
 import { readNoteFile } from './noteFile.ts';
 import { findNotes } from './notes.ts';
 import { shownPath, split } from './paths.ts';
@@ -46,31 +46,31 @@ async function search(
   const { query, regex = false, path_prefix, max_results: wanted } = input;
   const max = wanted === 0 ? Infinity : (wanted ?? vaultLimits.results.default);
   const { files, folder } = await findNotes(view, path_prefix);
-  const known = knownNotes(view.core.store, folder, files);
-  const skips = skipping(view, input, known);
-  const results: SearchResult['results'][number][] = [];
-  let bytes = 0;
-  const pending = files.filter((file) => !skips(file));
-  for (const part of batches(pending)) {
-    const read = await Promise.all(part.map((file) => readNote(view, file, known, input.tag)));
-    const texts = read.map((text) => text ?? '');
-    const matches = query.includes('\n') && !regex ? [] : await matchLines(texts);
-    for (const [index, found] of matches.entries()) {
-      const lines = found.length === 0 ? [] : linesOf(texts[index] ?? '');
-      const path = shownPath(view, part[index]?.path ?? '');
-      for (const at of found) {
-        const result = resultAt(path, lines, at);
-        bytes += Buffer.byteLength(result.line) + Buffer.byteLength(result.context);
-        if (results.length === max || bytes > vaultLimits.replyBytes) return reply(true);
-        results.push(result);
+  return withKnownNotes(view.core.store, folder, files, async (known) => {
+    const skips = skipping(view, input, known);
+    const results: SearchResult['results'][number][] = [];
+    let bytes = 0;
+    const pending = files.filter((file) => !skips(file));
+    for (const part of batches(pending)) {
+      const texts = await textsOf(view, part, known, input.tag);
+      const matches = query.includes('\n') && !regex ? [] : await matchLines(texts);
+      for (const [index, found] of matches.entries()) {
+        const lines = found.length === 0 ? [] : linesOf(texts[index] ?? '');
+        const path = shownPath(view, part[index]?.path ?? '');
+        for (const at of found) {
+          const result = resultAt(path, lines, at);
+          bytes += Buffer.byteLength(result.line) + Buffer.byteLength(result.context);
+          if (results.length === max || bytes > vaultLimits.replyBytes) return reply(true);
+          results.push(result);
+        }
       }
     }
-  }
-  return reply(false);
+    return reply(false);
 
-  function reply(truncated: boolean): SearchResult {
-    return { query, result_count: results.length, results, truncated };
-  }
+    function reply(truncated: boolean): SearchResult {
+      return { query, result_count: results.length, results, truncated };
+    }
+  });
 }
 
 /** Tells the notes that the index knows to hold no match. */
@@ -103,19 +103,25 @@ function* batches(files: readonly FoundFile[]): Generator<readonly FoundFile[]> 
   yield part;
 }
 
-/** Undefined for a note that went away, cannot be read, or has not the tag. */
-async function readNote(
+/** Empty for a note that went away, cannot be read, or has not the tag. */
+async function textsOf(
   view: View,
-  file: FoundFile,
+  files: readonly FoundFile[],
   known: KnownNotes,
   tag: string | undefined,
-): Promise<string | undefined> {
-  const bytes = await bytesOf(view, file.path);
-  if (bytes === undefined) return undefined;
-  if (known.fresh(file) === undefined) await known.learn(file, bytes);
-  const text = textOf(bytes) ?? bytes.toString('latin1');
-  if (tag !== undefined && !(await tagsOf(text)).includes(plainTag(tag))) return undefined;
-  return text;
+): Promise<string[]> {
+  const read = await Promise.all(files.map(({ path }) => bytesOf(view, path)));
+  const texts: string[] = [];
+  for (const [index, file] of files.entries()) {
+    const bytes = read[index] ?? Buffer.alloc(0);
+    if (read[index] !== undefined && known.fresh(file) === undefined) {
+      await known.learn(file, bytes);
+    }
+    const text = textOf(bytes) ?? bytes.toString('latin1');
+    const has = tag === undefined || (await tagsOf(text)).includes(plainTag(tag));
+    texts.push(has ? text : '');
+  }
+  return texts;
 }
 
 /** Undefined for a note that went away or cannot be read. */

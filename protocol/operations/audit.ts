@@ -4,6 +4,7 @@ import { limits } from '../limits.ts';
 import { defineOperation } from '../operation.ts';
 
 const outcomes = ['ok', 'failed', 'denied', 'interrupted'] as const;
+export type AuditOutcome = (typeof outcomes)[number];
 
 export const auditRow = z.object({
   seq: z.int().describe('1, 2, 3, … without gaps'),
@@ -43,7 +44,7 @@ export const auditList = defineOperation({
     outcome: z
       .enum([...outcomes, ...errorCodes])
       .optional()
-      .describe('ok, failed, denied, interrupted or an error code'),
+      .describe('Only with this outcome or error code'),
     after_seq: seq.optional().describe('Only rows after this one, the oldest first'),
     before_seq: seq.optional().describe('Only rows before this one'),
     limit: z.int().min(1).max(1000).optional().describe('Rows at most; default 50'),

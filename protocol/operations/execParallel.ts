@@ -58,4 +58,15 @@ export const execParallel = defineOperation({
     rate: 'exec',
     cost: ({ workspace_ids }) => (Array.isArray(workspace_ids) ? workspace_ids.length : 1),
   },
+  cli: {
+    command: 'exec-all',
+    positionals: ['workspace_ids'],
+    rest: 'commands',
+    flags: {
+      workdir: '-w, --workdir',
+      env: '-e, --env',
+      user: '-u, --user',
+      timeout_secs: '--timeout',
+    },
+  },
 });

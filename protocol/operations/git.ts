@@ -42,7 +42,7 @@ const path = guestPath
   .describe(`Directory of the repository in the machine; default ${defaultPath}`);
 const inRepository = z.object({ workspace_id: workspaceRef, path });
 
-export const gitIdentity = z
+const gitIdentity = z
   .string()
   .trim()
   .min(1)

@@ -97,9 +97,8 @@ export const workspaceMerge = defineOperation({
   progress: true,
   cli: {
     command: 'merge',
-    positionals: ['target_workspace'],
+    positionals: ['target_workspace', 'source_workspaces'],
     flags: {
-      source_workspaces: '-f, --from',
       strategy: '-s, --strategy',
       commit_message: '-m, --message',
     },

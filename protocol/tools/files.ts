@@ -3,7 +3,6 @@ import * as z from 'zod';
 import { fileEdit, fileEntry, fileList, fileRead, fileWrite } from '../operations/file.ts';
 import { fileTransfer } from '../operations/transfer.ts';
 import { defineTool } from '../tool.ts';
-import { refusedAsRequest } from './text.ts';
 
 export const fileWriteTool = defineTool({
   name: 'file_write',
@@ -84,12 +83,10 @@ export const fileTransferTool = defineTool({
   risk: 'write',
   retry: 'safe',
   failure: 'internal_error',
-  run: (input, { call }) =>
-    // A file that cannot be sent, or lies elsewhere, was the wrong one to name.
-    refusedAsRequest(
-      call('file_transfer', input),
-      ({ details }) =>
-        details?.['side'] === 'host' &&
-        (input.direction === 'upload' || details['transfer_dir'] !== undefined),
-    ),
+  // A file that cannot be sent, or lies elsewhere, was the wrong one to name.
+  failureOf: ({ direction }, { details = {} }) =>
+    details['side'] === 'host' && (direction === 'upload' || details['transfer_dir'] !== undefined)
+      ? 'invalid_request'
+      : 'internal_error',
+  run: (input, { call }) => call('file_transfer', input),
 });

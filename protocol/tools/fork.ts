@@ -7,7 +7,6 @@ import { workspaceFork } from '../operations/snapshot.ts';
 import { workspaceSummary } from '../operations/workspaceModel.ts';
 import { defineTool, type ToolContext } from '../tool.ts';
 import { runSetup, type SetupProblem } from './forkSetup.ts';
-import { refusedAsRequest } from './text.ts';
 
 const mostCopies = 20;
 const mostSetupCommands = 100;
@@ -82,8 +81,7 @@ export const workspaceForkTool = defineTool({
   retry: 'unsafe',
   failure: 'internal_error',
   failureOf: (given) => (isBatch(given) ? 'invalid_request' : 'internal_error'),
-  run: (given, { call }) =>
-    refusedAsRequest(isBatch(given) ? forkBatch(given, call) : forkOne(given, call)),
+  run: (given, { call }) => (isBatch(given) ? forkBatch(given, call) : forkOne(given, call)),
 });
 
 type Call = ToolContext['call'];

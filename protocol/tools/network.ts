@@ -3,7 +3,6 @@ import * as z from 'zod';
 import { networkPolicyOperation, portForwardAdd } from '../operations/network.ts';
 import { limits } from '../limits.ts';
 import { defineTool, ToolError } from '../tool.ts';
-import { refusedAsRequest } from './text.ts';
 
 const { workspace_id, guest_port, host_port } = portForwardAdd.input.shape;
 
@@ -41,7 +40,7 @@ export const portForwardTool = defineTool({
         next: 'Leave host_port out to get a free one.',
       });
     }
-    return await refusedAsRequest(call('port_forward_add', input));
+    return await call('port_forward_add', input);
   },
 });
 

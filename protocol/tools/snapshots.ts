@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { snapshotCreate, snapshotDelete, snapshotRestore } from '../operations/snapshot.ts';
 import { snapshotInfo } from '../operations/snapshotModel.ts';
 import { defineTool, type ToolContext } from '../tool.ts';
-import { contractTime, missingField, refusedAsRequest } from './text.ts';
+import { contractTime, missingField } from './text.ts';
 
 const { workspace_id, include_memory } = snapshotCreate.input.shape;
 const facts = snapshotInfo.shape;
@@ -71,7 +71,7 @@ export const snapshotTool = defineTool({
   async run(given, { call }) {
     switch (given.action) {
       case 'create':
-        return await refusedAsRequest(create(given, call));
+        return await create(given, call);
       case 'restore':
         return await restore(given, call);
       case 'list':

@@ -12,7 +12,7 @@ import {
 import { workspaceState } from '../operations/workspaceModel.ts';
 import { snapshotInfo } from '../operations/snapshotModel.ts';
 import { defineTool } from '../tool.ts';
-import { contractTime, refusedAsRequest } from './text.ts';
+import { contractTime } from './text.ts';
 
 const { name, base_image, vcpus, memory_mb, disk_gb, allow_internet } = workspaceCreate.input.shape;
 const { workspace_id } = workspaceInfo.input.shape;
@@ -41,7 +41,7 @@ export const workspaceCreateTool = defineTool({
   retry: 'unsafe',
   failure: 'internal_error',
   async run(input, { call }) {
-    const made = await refusedAsRequest(call('workspace_create', input));
+    const made = await call('workspace_create', input);
     return {
       ...made,
       boot_time_ms: Math.round(made.boot_time_ms),
@@ -61,7 +61,7 @@ export const workspaceDestroyTool = defineTool({
   risk: 'destructive',
   retry: 'safe',
   failure: 'internal_error',
-  run: (input, { call }) => refusedAsRequest(call('workspace_destroy', input)),
+  run: (input, { call }) => call('workspace_destroy', input),
 });
 
 const listed = z.object({

@@ -3,7 +3,8 @@ import path from 'node:path';
 import type { DoctorCheck } from '../../../protocol/operations/daemon.ts';
 import { asCoppiceError } from '../../../protocol/errors.ts';
 import { configPath, loadConfig } from '../../system/configFile.ts';
-import type { DaemonMode } from '../../system/paths.ts';
+import { daemonSocket } from '../../client/startDaemon.ts';
+import { hostPaths, type DaemonMode } from '../../system/paths.ts';
 import type { CommandSpec, Invocation } from '../commandSpec.ts';
 import type { CliContext } from '../context.ts';
 import { exitCodes } from '../exitCodes.ts';
@@ -40,13 +41,21 @@ async function check(invocation: Invocation, context: CliContext): Promise<numbe
       ? { ...process.env, COPPICE_CONFIG: path.resolve(config) }
       : process.env;
   const checks = [
-    ...(await checkConfig(system === true ? 'system' : 'user', env)),
+    ...(await checkConfig(system === true ? 'system' : modeInUse(), env)),
     ...(await diagnose(context)).checks,
   ];
   const failed = checks.filter(({ status }) => status === 'failed').length;
   if (context.json) context.printJson({ ok: failed === 0, checks });
   else context.print(renderChecks(checks, context.rendering().style));
   return failed === 0 ? exitCodes.ok : exitCodes.negative;
+}
+
+/** Of the daemon that commands go to. */
+function modeInUse(): DaemonMode {
+  const { runtime } = hostPaths('system');
+  return hostPaths('user').runtime !== runtime && daemonSocket().path.startsWith(`${runtime}/`)
+    ? 'system'
+    : 'user';
 }
 
 /** The file itself, and each key in it that means nothing. */
@@ -73,7 +82,7 @@ export async function checkConfig(
   }
 }
 
-export function renderChecks(checks: readonly DoctorCheck[], style: Style): string {
+function renderChecks(checks: readonly DoctorCheck[], style: Style): string {
   const failed = checks.filter(({ status }) => status === 'failed').length;
   const verdict =
     failed === 0

@@ -58,8 +58,8 @@ function kindOf(operation: string, name: string, schema: JsonSchema): FlagKind {
       if (schema.properties === undefined) return 'pairs';
       break;
     default:
-      // A name or a URL, say: text of one kind or another.
-      if (schema.anyOf?.every(({ type }) => type === 'string') === true) return 'text';
+      // A name or a URL, say, or one text instead of a list: what is typed is text.
+      if (schema.anyOf?.[0]?.type === 'string') return 'text';
   }
   throw new Error(`${operation}.${name} has no form on the command line: hide it in its cli part.`);
 }

@@ -13,6 +13,12 @@ type Judges = { readonly [N in OperationName]?: (output: OutputOf<N>) => Outcome
 
 const judges: Judges = {
   workspace_fork: (fork) => ({ exitCode: forkExitCode(fork), complaint: forkComplaint(fork) }),
+  workspace_merge: ({ success, total_commits_applied }) => ({
+    exitCode: success ? exitCodes.ok : partly(total_commits_applied),
+  }),
+  exec_parallel: ({ summary }) => ({
+    exitCode: summary.succeeded === summary.total ? exitCodes.ok : partly(summary.succeeded),
+  }),
   audit_verify: ({ ok }) => ({ exitCode: ok ? exitCodes.ok : exitCodes.negative }),
   storage_verify: ({ ok }) => ({ exitCode: ok ? exitCodes.ok : exitCodes.negative }),
   pool_prepare: ({ state }) => ({
@@ -21,8 +27,11 @@ const judges: Judges = {
 };
 
 function forkExitCode({ success_count, failure_count }: OutputOf<'workspace_fork'>): number {
-  if (failure_count === 0) return exitCodes.ok;
-  return success_count === 0 ? exitCodes.negative : exitCodes.partial;
+  return failure_count === 0 ? exitCodes.ok : partly(success_count);
+}
+
+function partly(successes: number): number {
+  return successes === 0 ? exitCodes.negative : exitCodes.partial;
 }
 
 export function outcomeOf(name: OperationName, output: unknown): Outcome {

@@ -64,6 +64,8 @@ function positional(field: Field): PositionalSpec {
     key: field.name,
     label: labelOf(field.name),
     required: field.required,
+    // A list takes what is left of the line.
+    ...(field.kind === 'list' ? { variadic: true } : {}),
     description: field.description,
     ...(field.choices === undefined ? {} : { choices: field.choices }),
   };

@@ -2,6 +2,7 @@
 import type { OperationName, OutputOf } from '../../../protocol/operations.ts';
 import * as audit from './audit.ts';
 import * as daemon from './daemon.ts';
+import { renderParallel } from './execParallel.ts';
 import * as file from './file.ts';
 import { renderForked } from './fork.ts';
 import * as git from './git.ts';
@@ -10,6 +11,7 @@ import * as job from './job.ts';
 import * as network from './network.ts';
 import * as pool from './pool.ts';
 import type { RenderContext } from './renderContext.ts';
+import * as session from './session.ts';
 import * as snapshot from './snapshot.ts';
 import { renderDiff } from './snapshotDiff.ts';
 import { renderTree } from './snapshotTree.ts';
@@ -73,6 +75,9 @@ export const renderers: Renderers = {
   git_commit: git.renderCommitted,
   git_push: git.renderPushed,
   git_diff: git.renderDiff,
+  workspace_adopt: session.renderAdopted,
+  session_info: session.renderSession,
+  exec_parallel: renderParallel,
   workspace_merge: git.renderMerged,
   image_list: image.renderList,
   image_build: image.renderReady,

@@ -5,6 +5,7 @@
 import { asCoppiceError, CoppiceError } from '../../../protocol/errors.ts';
 import type { OutputOf, ParsedInputOf } from '../../../protocol/operations.ts';
 import type { MergeSourceResult } from '../../../protocol/operations/merge.ts';
+import { redact } from '../../system/redact.ts';
 import type { GitHost } from '../host.ts';
 import { commitOf, openRepository, type Repository } from '../repository.ts';
 import {
@@ -134,6 +135,7 @@ async function workOut(
       if (failure.code === 'cancelled' || failure.code === 'internal') throw failure;
       // The workbench too may be what failed: then this fails as well, and the merge with it.
       await bench.reset(before);
+      result = before;
       rows.push(failed(source, failure.message));
     }
   }
@@ -214,7 +216,9 @@ function messageFor({ commit_message: message }: Input, { label, shortId }: Merg
   return message === undefined ? `Merge workspace ${label}` : `${message} (from ${shortId})`;
 }
 
-function errorOf({ error, again }: Stop, left: boolean): string {
+function errorOf(stop: Stop, left: boolean): string {
+  const { again } = stop;
+  const error = redact(stop.error);
   if (!left) return error;
   const how =
     again?.[0] === 'merge'

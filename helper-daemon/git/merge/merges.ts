@@ -52,7 +52,7 @@ export function merges(services: WorkspaceServices, rollback: RollbackSnapshots)
       return { label, record };
     });
     return await oneAtATime(target, async () => {
-      call.signal.throwIfAborted();
+      if (call.signal.aborted) throw cancelled();
       const id = randomUUID();
       const snapshot = `merge-${stamp(services.now())}`;
       const detail = {
@@ -156,6 +156,10 @@ export function merges(services: WorkspaceServices, rollback: RollbackSnapshots)
   }
 
   return { run, recover };
+}
+
+function cancelled(): CoppiceError {
+  return new CoppiceError({ code: 'cancelled', message: 'The merge was cancelled.' });
 }
 
 function intoItself(label: string): CoppiceError {

@@ -26,7 +26,8 @@ export function refusalOf(
   if (!named.ok || portOf(host) !== port) {
     return { status: 403, message: 'This server answers only as localhost, with its port.' };
   }
-  if (origin !== undefined && !validateOriginHeader(origin, localhostAllowedOrigins()).ok) {
+  const foreign = !validateOriginHeader(origin, localhostAllowedOrigins()).ok || origin === '';
+  if (foreign) {
     return { status: 403, message: 'Web pages from elsewhere may not use this server.' };
   }
   if (!isToken(authorization)) {

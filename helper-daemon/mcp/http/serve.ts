@@ -46,8 +46,6 @@ export async function serveHttp(options: HttpOptions): Promise<void> {
     const request = await toWebRequest(from, bodyLimit, gone.signal);
     if (request === undefined) {
       refuse(to, 413, `A request may have ${String(bodyLimit)} bytes.`);
-      // Clients read the answer when they have sent everything.
-      from.resume();
       return;
     }
     await endpoint.answer(request, (response) => sendWebResponse(response, to));

@@ -2,7 +2,6 @@
  * Preparing machines: each is set up once and kept as the snapshot `golden`. A preparation belongs to the daemon,
  * not to the call that asked for it: calls join it, and it goes on when they are gone.
  */
-import { createHash } from 'node:crypto';
 import { CoppiceError } from '../../../protocol/errors.ts';
 import type { PreparedRecord } from '../../store/orchestrationStore.ts';
 import type { WorkspaceRecord } from '../../store/workspaceStore.ts';
@@ -10,7 +9,9 @@ import { callerKey, type Caller } from '../../workspaces/callers.ts';
 import { acquire, requireSameKind } from './acquire.ts';
 import { goldenName, publishGolden, takePending } from './golden.ts';
 import type { Prepared, PrepareHost, PrepareInput, StepOptions } from './host.ts';
+import { inputDigest } from './inputDigest.ts';
 import { setUp } from './setUp.ts';
+import { takeBack } from './takeBack.ts';
 
 export interface Prepares {
   /**
@@ -32,7 +33,7 @@ interface Flight {
   readonly done: Promise<Prepared>;
 }
 
-/** How a workspace is prepared now: how to take it back, and what is told at the end. */
+/** A preparation that has been written down. */
 interface Work {
   readonly row: PreparedRecord;
   readonly record: WorkspaceRecord;
@@ -236,40 +237,8 @@ export function prepares(host: PrepareHost): Prepares {
   };
 }
 
-/** A fresh machine goes; one that was there before stays, with the golden snapshot it had. */
-export async function takeBack(
-  host: PrepareHost,
-  row: PreparedRecord,
-  workspaceId: string,
-  problem: string,
-): Promise<void> {
-  if (row.fresh) {
-    if (host.workspace(workspaceId) !== undefined) await host.destroy(workspaceId);
-    host.rows.remove(row.id);
-    return;
-  }
-  if (host.snapshotNamed(workspaceId, row.pendingSnapshot) !== undefined) {
-    await host.deleteSnapshot(workspaceId, row.pendingSnapshot);
-  }
-  const hasGolden = row.snapshotId !== null && host.snapshot(row.snapshotId) !== undefined;
-  host.rows.update(row.id, { state: hasGolden ? 'ready' : 'failed', problem });
-}
-
-/** Everything that decides what the machine becomes; how long it may take does not. */
-export function inputDigest(input: PrepareInput): string {
-  const decisive = [
-    input.base_image ?? null,
-    input.git_url ?? null,
-    input.setup_commands ?? [],
-    input.vcpus ?? null,
-    input.memory_mb ?? null,
-    input.disk_gb ?? null,
-  ];
-  return createHash('sha256').update(JSON.stringify(decisive)).digest('hex');
-}
-
 /** 20261120-143015 */
-export function stamp(now: Date): string {
+function stamp(now: Date): string {
   return now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
 }
 

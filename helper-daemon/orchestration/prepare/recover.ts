@@ -2,7 +2,7 @@
 import type { PreparedRecord } from '../../store/orchestrationStore.ts';
 import type { WorkspaceRecord } from '../../store/workspaceStore.ts';
 import type { PrepareHost } from './host.ts';
-import { takeBack } from './prepare.ts';
+import { takeBack } from './takeBack.ts';
 
 const problem = 'Interrupted: the daemon ended while it was prepared.';
 

@@ -1,6 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import { openAudit, type Audit, type AuditEntry } from '../../../helper-daemon/audit/audit.ts';
 import { auditStore } from '../../../helper-daemon/store/auditStore.ts';
+import { CoppiceError } from '../../../protocol/errors.ts';
 import { temporaryDatabase } from '../store/temporaryDatabase.ts';
 
 const made = temporaryDatabase();
@@ -158,6 +159,27 @@ describe('what cannot be written', () => {
     expect(all(audit).map(({ operation }) => operation)).toEqual(['first', 'second']);
     expect(store.pending()).toEqual([]);
     expect((await audit.verify()).ok).toBe(true);
+  });
+});
+
+describe('on a full disk', () => {
+  const full = (): ReturnType<typeof auditStore> => ({
+    ...auditStore(made.db),
+    begin() {
+      throw new CoppiceError({ code: 'no_space', message: 'full' });
+    },
+  });
+
+  test('what cannot be recorded does not begin', () => {
+    expect(() => openAudit(full()).begin(entry())).toThrow('full');
+  });
+
+  test('what makes room begins all the same, and is recorded when it has ended', () => {
+    const audit = openAudit(full());
+    audit.begin(entry({ operation: 'workspace_destroy', frees: true })).end('ok');
+    expect(all(audit).map(({ operation, outcome }) => [operation, outcome])).toEqual([
+      ['workspace_destroy', 'ok'],
+    ]);
   });
 });
 

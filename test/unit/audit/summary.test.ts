@@ -27,6 +27,23 @@ test('variables, contents, standard input and messages are told by size only', (
   });
 });
 
+test.each([
+  ['env_vars', { A: secret }],
+  ['shared_context', secret],
+  ['vault_context', [{ query: secret }]],
+  ['commit_message', secret],
+  ['api_key', secret],
+  ['github_token', secret],
+])('%s is one of them', (field, value) => {
+  expect(summarizeInput({ [field]: value })).not.toContain(secret);
+});
+
+test('what kind of thing it was is kept', () => {
+  expect(summarizeInput({ message_type: 'request', branch: 'main' })).toBe(
+    '{"message_type":"request","branch":"main"}',
+  );
+});
+
 test('they are found inside lists and objects, too', () => {
   const summary = summarizeInput({
     tasks: [{ name: 'one', command: 'make', env: { A: secret }, prompt: secret }],

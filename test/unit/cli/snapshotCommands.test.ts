@@ -250,6 +250,7 @@ describe('help', () => {
       'Work in a machine:',
       'Files:',
       'Snapshots and copies:',
+      'Agents:',
       'Network:',
       'Images and storage:',
       'Coppice itself:',

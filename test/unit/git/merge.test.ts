@@ -1,7 +1,7 @@
 /** What merges do around the commits themselves: refusals, work in progress, previews, conflicts left behind. */
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { branchFor } from '../../../helper-daemon/git/merge/apply.ts';
 import { CoppiceError } from '../../../protocol/errors.ts';
 import { merge } from './support/merging.ts';
@@ -12,6 +12,9 @@ import {
   type Bed,
   type TestRepository,
 } from './support/repositories.ts';
+
+/** Dozens of git processes each, on a host that may be busy. */
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 let bed: Bed;
 let golden: TestRepository;
@@ -291,7 +294,7 @@ describe('a source', () => {
     expect(picked.results[0]?.error).toMatch(/merge conflict in a\.txt \(commit \w+ breaks\)/);
     expect(target.subjects(1)).toEqual(['step 229']);
     expect(traces(target)).toEqual(clean);
-  }, 60_000);
+  });
 });
 
 describe('branch-per-source', () => {

@@ -1,5 +1,5 @@
 /** Strategy by kind of history by conflict, on real git; the target is clean after each. */
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { mergeStrategies } from '../../../protocol/operations/merge.ts';
 import { merge } from './support/merging.ts';
 import {
@@ -9,6 +9,9 @@ import {
   type Bed,
   type TestRepository,
 } from './support/repositories.ts';
+
+/** Dozens of git processes each, on a host that may be busy. */
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 let bed: Bed;
 let golden: TestRepository;

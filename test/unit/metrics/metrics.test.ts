@@ -88,7 +88,9 @@ describe('what is counted', () => {
     metrics.operationFinished('exec', 'ok', 0.2, { result: { exit_code: 2 } });
     metrics.operationFinished('exec', 'guest_unreachable', 0.2);
     metrics.operationFinished('exec_parallel', 'ok', 2, {
-      result: { results: [{ exit_code: 0 }, { exit_code: 1 }, { error: 'gone' }] },
+      result: {
+        results: [{ exit_code: 0 }, { exit_code: 1 }, { exit_code: -1, error: 'timeout' }],
+      },
     });
     const lines = await linesOf(metrics);
     expect(lines).toContain('coppice_exec_total{result="success"} 2');
@@ -113,6 +115,19 @@ describe('what is counted', () => {
     expect(lines).toContain(`${bucket('+Inf')} 3`);
     expect(lines).toContain('coppice_exec_duration_seconds_count 3');
     expect(lines).toContain('coppice_exec_duration_seconds_sum 10700.03');
+  });
+
+  test('messages by their type, those that callers made up as one', async () => {
+    const metrics = open();
+    for (const message_type of [undefined, 'request', 'my-own-1', 'my-own-2']) {
+      metrics.operationFinished('team_message', 'ok', 0.1, { input: { message_type } });
+    }
+    const lines = (await linesOf(metrics)).filter((line) => /^coppice_team_m/.test(line));
+    expect(lines).toEqual([
+      'coppice_team_messages_total{message_type="text"} 1',
+      'coppice_team_messages_total{message_type="request"} 1',
+      'coppice_team_messages_total{message_type="other"} 2',
+    ]);
   });
 
   test('merges by strategy and result', async () => {

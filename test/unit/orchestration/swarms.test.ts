@@ -396,6 +396,21 @@ describe('a daemon that ends in the middle of a swarm', () => {
   });
 });
 
+describe('swarms that ended long ago', () => {
+  it('are forgotten, with their files, beyond the newest fifty', async () => {
+    const ids: string[] = [];
+    for (let number = 0; number < 52; number += 1) {
+      ids.push((await run({ tasks: tasks('say a') })).swarm_id);
+    }
+    const [oldest = '', , third = ''] = ids;
+    await expect.poll(() => running.list(agent).length).toBe(50);
+    expect(() => running.status(oldest, agent)).toThrow('There is no swarm');
+    const { output_dir } = running.status(third, agent);
+    expect(existsSync(output_dir)).toBe(true);
+    expect(existsSync(path.join(path.dirname(output_dir), oldest))).toBe(false);
+  });
+});
+
 describe('waiting for a swarm', () => {
   it('ends with its time or its caller, and the swarm goes on', async () => {
     const { swarm_id } = await running.start(swarmOf({ tasks: tasks('wait') }), agent);

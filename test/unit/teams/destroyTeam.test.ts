@@ -53,6 +53,19 @@ describe('destroying a team', () => {
     expect(teams.list().count).toBe(0);
   });
 
+  it('is refused while a team below it belongs to somebody else', async () => {
+    const { create, machines, teams } = teamScene(database.db);
+    await create('top', { members: ['a'] });
+    await create('low', { members: ['a'], parent_team: 'top' }, person);
+    await expect(teams.destroy({ name: 'top' }, claude)).rejects.toMatchObject({
+      code: 'not_owned',
+      details: { name: 'low' },
+    });
+    expect(teams.status('top').state).toBe('Ready');
+    await teams.destroy({ name: 'top' }, person);
+    expect(machines.all.size).toBe(0);
+  });
+
   it('leaves a machine to whoever has adopted it, outside of the network of the team', async () => {
     const { create, machines, teams } = teamScene(database.db);
     const { member_workspace_ids } = await create('squad');

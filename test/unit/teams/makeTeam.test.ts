@@ -105,6 +105,38 @@ describe('making a team', () => {
     expect(machines.all.size).toBe(2);
   });
 
+  it('stops making the others when one of them fails', async () => {
+    const { create, machines, teams } = teamScene(database.db);
+    machines.beforeCreate = async ({ name, signal }) => {
+      if (name.startsWith('squad-a-')) throw new Error('no');
+      await new Promise<never>((_, reject) => {
+        signal.addEventListener('abort', () => reject(new Error('stopped')));
+      });
+    };
+    await expect(create('squad')).rejects.toMatchObject({
+      message: expect.stringContaining('member a could not be') as string,
+    });
+    expect(teams.list().count).toBe(0);
+  });
+
+  it('is taken back when it was destroyed before its last member knew', async () => {
+    const { create, machines, teams } = teamScene(database.db);
+    const reached = Promise.withResolvers<true>();
+    const goOn = Promise.withResolvers<true>();
+    machines.beforeCreate = async () => {
+      reached.resolve(true);
+      await goOn.promise;
+    };
+    const making = create('squad').catch((error: unknown) => error);
+    await reached.promise;
+    const destroying = teams.destroy({ name: 'squad' }, claude);
+    goOn.resolve(true);
+    expect(await making).toMatchObject({ code: 'cancelled' });
+    await destroying;
+    expect(machines.all.size).toBe(0);
+    expect(teams.list().count).toBe(0);
+  });
+
   it('ends at once when it is destroyed meanwhile', async () => {
     const { create, machines, teams } = teamScene(database.db);
     const reached = Promise.withResolvers<true>();

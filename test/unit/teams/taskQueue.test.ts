@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { CoppiceError } from '../../../protocol/errors.ts';
 import { temporaryDatabase } from '../store/temporaryDatabase.ts';
+import type { JobEnd } from '../../../helper-daemon/teams/teamServices.ts';
 import { emptyWorld, teamScene, type Scene } from './teamScene.ts';
 
 const database = temporaryDatabase();
@@ -186,6 +187,26 @@ describe('tasks', () => {
     await expect.poll(() => runningTasks(scene)).toEqual(['t']);
     scene.jobs.end('t');
     expect(await resultOf(scene, 'b')).toMatchObject({ success: true });
+  });
+
+  it('are followed under the number that a restored machine has given them', async () => {
+    const scene = teamScene(database.db);
+    await scene.create('squad');
+    scene.task('b', 't');
+    await expect.poll(() => runningTasks(scene)).toEqual(['t']);
+    const [before] = scene.jobs.started;
+    if (before === undefined) throw new Error('nothing was started');
+    const after = { ...before, id: 200_001, ended: Promise.withResolvers<JobEnd>() };
+    scene.jobs.started.push(after);
+    before.ended.reject(new CoppiceError({ code: 'not_found', message: 'no such process' }));
+    after.ended.resolve({
+      exitCode: 7,
+      timedOut: false,
+      durationMs: 0,
+      stdout: { head: Buffer.from('restored'), totalBytes: 8 },
+      stderr: { head: Buffer.alloc(0), totalBytes: 0 },
+    });
+    expect(await resultOf(scene, 'b')).toMatchObject({ exit_code: 7, stdout: 'restored' });
   });
 
   it('that ran when their machine was stopped, restored or destroyed end as lost', async () => {

@@ -79,16 +79,11 @@ function expectUntouched(): void {
 }
 
 describe.each(everyAction)('%s', (_, act) => {
-  it.each(['../outside/secret.md', 'a/../../outside/secret.md', 'x/..', '..'])(
-    'refuses %s',
-    async (given) => {
+  it('refuses paths with .. in them, absolute paths that lead out, and folders that are no part of the vault', async () => {
+    for (const given of ['../outside/secret.md', 'a/../../outside/secret.md', 'x/..', '..']) {
       const work = async (): Promise<unknown> => act(bed.vault, given);
       await expect(work()).rejects.toMatchObject(failure('vault_error', "'..'"));
-      expectUntouched();
-    },
-  );
-
-  it('refuses absolute paths that lead out, and folders that are no part of the vault', async () => {
+    }
     for (const given of [path.join(outside, 'secret.md'), `${bed.root}-2/x.md`, '/etc/passwd']) {
       const work = async (): Promise<unknown> => act(bed.vault, given);
       await expect(work()).rejects.toMatchObject(failure('vault_error', 'not in the vault'));

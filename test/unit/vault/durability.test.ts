@@ -105,7 +105,7 @@ describe('another program', () => {
 describe('a crash', () => {
   it('leaves the old note or the new one, and its leftovers are taken away', async () => {
     bed.put('n.md', 'old '.repeat(100_000));
-    const writer = fork(path.join(import.meta.dirname, 'crashingWriter.ts'), [bed.root], {
+    const writer = fork(new URL('crashingWriter.ts', import.meta.url), [bed.root], {
       stdio: 'ignore',
     });
     const ended = once(writer, 'exit');

@@ -99,15 +99,7 @@ describe('workspace_merge', () => {
   it('reads well on the command line, and previews change nothing', async () => {
     const cli = cliFor(daemon.home);
     const before = await snapshots();
-    const preview = await cli.ok(
-      'merge',
-      'golden',
-      '--from',
-      'feat-1',
-      '-s',
-      'sequential',
-      '--preview',
-    );
+    const preview = await cli.ok('merge', 'golden', 'feat-1', '-s', 'sequential', '--preview');
     expect(preview).toContain('golden would get 2 commits of 1 source; nothing was changed.');
     expect(preview).toContain('added big.bin');
     expect(await sh(client, 'golden', 'git -C /workspace rev-parse HEAD')).toBe(base);

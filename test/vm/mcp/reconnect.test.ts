@@ -36,6 +36,13 @@ async function underWay(mark: string): Promise<void> {
   person.close();
 }
 
+async function fileOf(path: string): Promise<{ readonly content: string }> {
+  const client = await daemon.connect();
+  const file = await client.call('file_read', { workspace_id: 'box', path });
+  client.close();
+  return file;
+}
+
 describe('a daemon that was killed', () => {
   it('and started again is found by the next call', async () => {
     await daemon.kill();
@@ -96,6 +103,21 @@ describe('a daemon that was killed', () => {
     await daemon.kill();
     await daemon.start();
     expect(await poll).toMatchObject({ running: false, exit_code: 0, stdout: 'done\n' });
+  });
+
+  it('during a call with an idempotency key does not make it act twice', async () => {
+    const call = agent.failure('exec', {
+      workspace_id: 'box',
+      command: 'echo ran >> /tmp/runs; exec sleep 88882',
+      idempotency_key: 'once',
+    });
+    await underWay('88882');
+    await daemon.kill();
+    await daemon.start();
+    // The repeated call is answered by the daemon, which knows that the first was interrupted.
+    expect(await call).toMatchObject({ message: expect.stringMatching(/may have acted/) });
+    const { content } = await fileOf('/tmp/runs');
+    expect(content).toBe('ran\n');
   });
 
   it('goes on telling of changes when it is back', async () => {

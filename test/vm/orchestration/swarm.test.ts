@@ -269,9 +269,12 @@ describe('a daemon killed in the middle of a swarm', () => {
 });
 
 describe('coppice swarm', () => {
-  it('runs tasks, shows them, and tells by its exit code how they ended', async () => {
-    await prepare();
+  it('prepares, runs tasks, shows them, and tells by its exit code how they ended', async () => {
+    client = await daemon.connect();
     const cli = cliFor(daemon.home);
+    const setup = ['--setup', 'mkdir -p /workspace', '--setup', 'echo golden > /workspace/file'];
+    const size = ['--vcpus', '1', '--memory-mb', String(small.memory_mb)];
+    expect(await cli.ok('prepare', 'gold', ...size, ...setup)).toContain('gold is prepared');
     const ran = await cli.run([
       'swarm',
       'run',

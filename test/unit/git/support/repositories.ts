@@ -86,7 +86,8 @@ export function repositoryBed(): Bed {
       const where = path.join(directory, name);
       mkdirSync(where, { recursive: true });
       const repository = at(where);
-      repository.git('init', '--quiet', '--initial-branch=main');
+      // Without the samples of hooks, which would be most of the files.
+      repository.git('init', '--quiet', '--initial-branch=main', '--template=');
       return repository;
     },
     fork(from, name) {
