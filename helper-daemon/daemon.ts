@@ -37,7 +37,7 @@ import { processHandlers } from './server/handlers/processHandlers.ts';
 import { sessionHandlers } from './server/handlers/sessionHandlers.ts';
 import { snapshotHandlers } from './server/handlers/snapshotHandlers.ts';
 import { storageHandlers } from './server/handlers/storageHandlers.ts';
-import { teamHandlers } from './server/handlers/teamHandlers.ts';
+import { teamHandlers, teamVault } from './server/handlers/teamHandlers.ts';
 import { transferHandlers } from './server/handlers/transferHandlers.ts';
 import { vaultHandlers } from './server/handlers/vaultHandlers.ts';
 import { workspaceHandlers } from './server/handlers/workspaceHandlers.ts';
@@ -73,8 +73,9 @@ import { probes as openProbes } from './snapshots/probes.ts';
 import { guestJobs } from './teams/guestJobs.ts';
 import { memberMachines } from './teams/memberMachines.ts';
 import { openTeams } from './teams/teams.ts';
-import { vaultDoor } from './vault/onDemand.ts';
+import { vaultDoors } from './vault/onDemand.ts';
 import { activity } from './workspaces/activity.ts';
+import { callerOf } from './workspaces/callers.ts';
 import { carryInto } from './workspaces/carry.ts';
 import { forwardListeners } from './workspaces/forwardListeners.ts';
 import { keyedLock } from './workspaces/keyedLock.ts';
@@ -235,10 +236,10 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   void pool.fill();
   layerCare.soon();
 
-  const vault = vaultDoor(
+  const vaults = vaultDoors((uid) =>
     config.vault.enabled
       ? {
-          root: config.vault.path ?? path.join(paths.state, 'vault'),
+          root: config.vault.path ?? vaultRoot(paths, uid),
           create: config.vault.path === null,
           extensions: config.vault.extensions,
           excludeDirs: config.vault.excludeDirs,
@@ -252,15 +253,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     mail: teamMailStore(db),
     machines: memberMachines(services, { templates, pool }),
     jobs: guestJobs(services),
-    vault: config.vault.enabled
-      ? {
-          async write(file, content) {
-            await (await vault.open()).write(file, content);
-          },
-          makeFolder: async (folder) => (await vault.open()).makeFolder(folder),
-          remove: async (folder) => (await vault.open()).removeFolder(folder),
-        }
-      : null,
+    vault: config.vault.enabled ? (owner) => teamVault(vaults.of(callerOf(owner).uid).open) : null,
     transaction: inTransaction,
     lightly: services.lightly,
     log,
@@ -276,7 +269,9 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     templates,
     pool,
     merge: swarmMerge(merges),
-    vault: config.vault.enabled ? swarmVault(() => vault.open()) : undefined,
+    vault: config.vault.enabled
+      ? (owner) => swarmVault(vaults.of(callerOf(owner).uid).open)
+      : undefined,
   });
   await orchestration.recover();
 
@@ -298,7 +293,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     ...transferHandlers(services),
     ...hostTransferHandlers(services, config.transferDir),
     ...imageHandlers(images),
-    ...vaultHandlers(vault.open),
+    ...vaultHandlers((uid) => vaults.of(uid).open()),
     ...teamHandlers(teams),
     ...orchestrationHandlers(orchestration),
     ...auditHandlers(audit),
@@ -362,7 +357,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       limits.close();
       ports.close();
       await teams.close();
-      await vault.close();
+      await vaults.close();
       await orchestration.close();
       await Promise.all([templates.close(), pool.close(), probes.close(), layerCare.close()]);
       for (const { link, machine } of services.machines.all()) {
@@ -378,6 +373,13 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       lock.release();
     },
   };
+}
+
+/** In system mode every account has notes of its own. */
+function vaultRoot({ mode, state }: HostPaths, uid: number): string {
+  return mode === 'user' || uid === 0
+    ? path.join(state, 'vault')
+    : path.join(state, 'vaults', String(uid));
 }
 
 /** The daemon's own socket, and in system mode one for each user who may use it. */

@@ -32,7 +32,7 @@ export const limits = {
   textFileBytes: 4 * 1024 * 1024,
   logLines: { max: 10_000, default: 100 },
   /** One JSON-RPC message, header excluded. */
-  rpcFrameBytes: 8 * 1024 * 1024,
+  rpcFrameBytes: 24 * 1024 * 1024,
   rpcHeaderBytes: 1024,
   /** Payload of one frame of a byte stream. */
   streamFrameBytes: 1024 * 1024,

@@ -60,7 +60,7 @@ export interface ToolReply {
 }
 
 /** Accepted by every tool that changes something. */
-export const idempotencyKey = z
+const idempotencyKey = z
   .string()
   .min(1)
   .max(128)
@@ -160,13 +160,20 @@ function kindOf(tool: Tool, input: Record<string, unknown>, error: CoppiceError)
   return tool.failureOf?.(input, error) ?? tool.failure;
 }
 
-/** Nulls are left out at every depth: clients write them for "not given". */
-function withoutNulls(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withoutNulls);
-  if (typeof value !== 'object' || value === null) return value;
+/** Clients write null for "not given": as an argument, and in the fields of the things in a list. */
+function withoutNulls(fields: object): Record<string, unknown> {
   return Object.fromEntries(
-    Object.entries(value)
-      .filter(([, entry]) => entry !== null)
-      .map(([key, entry]) => [key, withoutNulls(entry)]),
+    Object.entries(fields)
+      .filter(([, value]) => value !== null)
+      .map(([name, value]: [string, unknown]) => [
+        name,
+        Array.isArray(value)
+          ? value.map((item: unknown) => (isPlain(item) ? withoutNulls(item) : item))
+          : value,
+      ]),
   );
+}
+
+function isPlain(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -31,6 +31,7 @@ import { snapshotShowSpec } from './commands/snapshotShow.ts';
 import { swarmRunSpec } from './commands/swarmRun.ts';
 import { withMachines } from './commands/status.ts';
 import { toolSpec } from './commands/tool.ts';
+import { withTextFromStdin } from './commands/vaultWrite.ts';
 import { writeSpec } from './commands/write.ts';
 import { needsOneOf, withPathAlone } from './commands/strictInput.ts';
 import type { CommandSpec } from './commandSpec.ts';
@@ -46,6 +47,7 @@ const adapted: Readonly<Partial<Record<OperationName, (spec: CommandSpec) => Com
   workspace_configure: needsOneOf('ttl_secs', 'idle_suspend_secs'),
   snapshot_rename: needsOneOf('new_name', 'description'),
   snapshot_diff: withPathAlone,
+  vault_write: withTextFromStdin,
   network_policy: needsOneOf(
     'internet',
     'allow_internet',

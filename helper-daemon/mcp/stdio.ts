@@ -2,6 +2,7 @@
 import type { Readable, Writable } from 'node:stream';
 import { serveStdio, StdioServerTransport } from '@modelcontextprotocol/server/stdio';
 import type { McpServer, Transport } from '@modelcontextprotocol/server';
+import { limits } from '../../protocol/limits.ts';
 import { clientNameIn } from './clientName.ts';
 import { agentOfClient } from './identity.ts';
 import { openLink, type DaemonLink } from './daemonLink.ts';
@@ -21,7 +22,7 @@ export interface StdioOptions {
   readonly signal: AbortSignal;
 }
 
-const longestLine = 8 * 1024 * 1024;
+const longestLine = limits.rpcFrameBytes;
 
 /** Serves until the client closes its end or `signal` is aborted. */
 export async function serveStandardStreams(options: StdioOptions): Promise<void> {

@@ -7,7 +7,7 @@ import type { Templates } from '../workspaces/templates.ts';
 import { prepareHost } from './prepare/host.ts';
 import { prepares as openPrepares, type Prepares } from './prepare/prepare.ts';
 import { recoverPrepares } from './prepare/recover.ts';
-import { swarmHost, type Merge, type VaultReader } from './swarm/host.ts';
+import { swarmHost, type Merge, type SwarmHost } from './swarm/host.ts';
 import { swarms as openSwarms, type Swarms } from './swarm/swarms.ts';
 
 export interface Orchestration {
@@ -28,7 +28,7 @@ export function openOrchestration(
     readonly templates: Templates;
     readonly pool: Pool;
     readonly merge: Merge | undefined;
-    readonly vault: VaultReader | undefined;
+    readonly vault: SwarmHost['vault'];
   },
 ): Orchestration {
   const swarms = openSwarms(

@@ -70,6 +70,8 @@ export interface WorkspaceStore {
   insert(record: WorkspaceRecord): void;
   byId(id: string): WorkspaceRecord | undefined;
   byName(name: string): WorkspaceRecord | undefined;
+  /** The first two whose id begins so; hexadecimal digits and dashes. */
+  byIdPrefix(prefix: string): WorkspaceRecord[];
   /** Of members of teams, by `team.member` or `team-member`; the latter can be said of more than one. */
   byMember(reference: string): WorkspaceRecord[];
   /** Of every role, oldest first. */
@@ -149,6 +151,8 @@ export function workspaceStore(db: Database): WorkspaceStore {
     `INSERT INTO workspace (${names.join(', ')}) VALUES (${names.map(() => '?').join(', ')})`,
   );
   const byId = db.prepare('SELECT * FROM workspace WHERE id = ?');
+  // No id has a character above f.
+  const byIdPrefix = db.prepare('SELECT * FROM workspace WHERE id >= ? AND id < ? LIMIT 2');
   const byName = db.prepare('SELECT * FROM workspace WHERE name = ?');
   const byMember = db.prepare(
     `SELECT workspace.* FROM team_member JOIN team ON team.id = team_member.team_id
@@ -198,6 +202,7 @@ export function workspaceStore(db: Database): WorkspaceStore {
       insert.run(...toValues(record));
     },
     byId: (id) => one(byId.get(id)),
+    byIdPrefix: (prefix) => byIdPrefix.all(prefix, `${prefix}g`).map(toRecord),
     byName: (name) => one(byName.get(name)),
     byMember: (reference) => byMember.all(reference).map(toRecord),
     all: () => all.all().map(toRecord),

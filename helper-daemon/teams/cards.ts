@@ -14,7 +14,7 @@ export interface Cards {
 /** Where agents of the contract look for the services of a member's machine. */
 const httpPort = 8080;
 
-export function teamFolder(name: string): string {
+function teamFolder(name: string): string {
   return `teams/${name}`;
 }
 
@@ -43,7 +43,7 @@ export function cards(services: Pick<TeamServices, 'store' | 'machines' | 'vault
     work: (open: TeamVault) => Promise<void>,
   ): Promise<void> {
     if (vault === null) return;
-    await work(vault).catch((error: unknown) => {
+    await work(vault(team.owner)).catch((error: unknown) => {
       log.warn({ team: team.name, err: error }, 'vault not kept current');
     });
   }
@@ -63,7 +63,7 @@ export function cards(services: Pick<TeamServices, 'store' | 'machines' | 'vault
       }
     },
     async purge(team) {
-      await vault?.remove(teamFolder(team.name));
+      await vault?.(team.owner).remove(teamFolder(team.name));
     },
   };
 }

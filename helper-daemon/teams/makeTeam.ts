@@ -174,7 +174,7 @@ function freeName({ machines, store }: TeamServices, team: string, role: string)
  * Only members share it, and nobody can guess it: whoever may set the policy of a machine could join the network
  * of any team whose name were all.
  */
-export function networkOf({ name, id }: Pick<TeamRecord, 'name' | 'id'>): string {
+function networkOf({ name, id }: Pick<TeamRecord, 'name' | 'id'>): string {
   return `${name}.${id.replaceAll('-', '')}`;
 }
 

@@ -106,8 +106,8 @@ export interface TeamServices {
   readonly mail: TeamMailStore;
   readonly machines: MemberMachines;
   readonly jobs: JobHost;
-  /** Null where the vault is disabled. */
-  readonly vault: TeamVault | null;
+  /** That of the account a team belongs to; null where vaults are disabled. */
+  readonly vault: ((owner: string) => TeamVault) | null;
   readonly transaction: <T>(work: () => T) => T;
   /** For changes that a loss of power may take back. */
   readonly lightly: <T>(work: () => T) => T;

@@ -1,14 +1,12 @@
 /**
  * Directories of the vault, opened component by component and held by descriptor. Each step starts from the
- * descriptor of the one before (by way of /proc/self/fd, as Node has no openat) and follows no symbolic link, so
- * nothing that is or is put on the way while we work can lead out of the vault.
+ * descriptor of the one before (system/beneath.ts) and follows no symbolic link, so nothing that is or is put on
+ * the way while we work can lead out of the vault.
  */
-import { constants } from 'node:fs';
-import { lstat, mkdir, open, type FileHandle } from 'node:fs/promises';
+import { lstat, mkdir, type FileHandle } from 'node:fs/promises';
+import { entryOf, openDirectory, openDirectoryIn } from '../system/beneath.ts';
 import { errnoOf, explained, symbolicLink, vaultMissing } from './errors.ts';
 import { join } from './paths.ts';
-
-const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
 
 /** A directory that is open. */
 export interface Directory {
@@ -67,7 +65,7 @@ export async function inChild<T>(
 
 async function openRoot(root: string): Promise<Directory> {
   try {
-    return directory(await open(root, O_RDONLY | O_DIRECTORY), '');
+    return directory(await openDirectory(root), '');
   } catch (error) {
     throw vaultMissing(root, error);
   }
@@ -82,7 +80,7 @@ async function openChild(
   const entry = parent.entry(name);
   try {
     if (create) await makeMissing(entry);
-    return directory(await open(entry, O_RDONLY | O_DIRECTORY | O_NOFOLLOW), path);
+    return directory(await openDirectoryIn(parent.handle, name), path);
   } catch (error) {
     // A link is "not a directory" to the system, too; its owner should be told which it is.
     if (errnoOf(error) === 'ENOTDIR' && (await isLink(entry))) throw symbolicLink(path);
@@ -91,7 +89,7 @@ async function openChild(
 }
 
 function directory(handle: FileHandle, path: string): Directory {
-  return { handle, path, entry: (name) => `/proc/self/fd/${String(handle.fd)}/${name}` };
+  return { handle, path, entry: (name) => entryOf(handle, name) };
 }
 
 async function makeMissing(entry: string): Promise<void> {

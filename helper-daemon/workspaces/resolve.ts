@@ -3,9 +3,12 @@ import { isUuid } from '../../protocol/names.ts';
 import { CoppiceError } from '../../protocol/errors.ts';
 import type { WorkspaceRecord, WorkspaceRole, WorkspaceStore } from '../store/workspaceStore.ts';
 
+/** Fewer characters of an id are too likely to be meant as something else. */
+const shortestPrefix = 8;
+
 /**
- * A reference is an id, the name of a workspace, or, where no workspace has that name, a member of a team:
- * `team.member` or `team-member`.
+ * A reference is an id, the name of a workspace, or, where no workspace has that name, a member of a team
+ * (`team.member` or `team-member`) or the beginning of an id.
  * @throws CoppiceError `not_found`; `invalid_input` when it can be more than one
  */
 export function resolveWorkspace(
@@ -15,7 +18,7 @@ export function resolveWorkspace(
 ): WorkspaceRecord {
   const record = isUuid(reference)
     ? store.byId(reference.toLowerCase())
-    : (store.byName(reference) ?? memberNamed(store, reference));
+    : (store.byName(reference) ?? memberNamed(store, reference) ?? begins(store, reference));
   if (record !== undefined && roles.includes(record.role)) return record;
   throw new CoppiceError({
     code: 'not_found',
@@ -35,4 +38,10 @@ function memberNamed(store: WorkspaceStore, reference: string): WorkspaceRecord 
     next: 'Write team.member, or the id of the workspace.',
     details: { workspace_id: reference },
   });
+}
+
+function begins(store: WorkspaceStore, reference: string): WorkspaceRecord | undefined {
+  if (reference.length < shortestPrefix || !/^[0-9a-f-]+$/i.test(reference)) return undefined;
+  const [found, other] = store.byIdPrefix(reference.toLowerCase());
+  return other === undefined ? found : undefined;
 }

@@ -7,18 +7,25 @@ import { resumeSuspended } from './suspend.ts';
 import { settleOpenFreeze } from './recoverFreeze.ts';
 import { resolveWorkspace } from './resolve.ts';
 import type { WorkspaceServices } from './services.ts';
+import { alreadySo } from './stop.ts';
 import { changeState } from './view.ts';
 
-/** Boots a stopped workspace; one that runs already is left as it is. */
+/**
+ * Boots a stopped workspace; one that runs already is left as it is.
+ * @throws CoppiceError `wrong_state`, with `strict` also when it runs; what bootMachine throws
+ */
 export async function startWorkspace(
   services: WorkspaceServices,
   reference: string,
-  options: BootOptions,
+  options: BootOptions & { readonly strict?: boolean },
 ): Promise<WorkspaceRecord> {
   const { id } = resolveWorkspace(services.store, reference);
   return await services.locks.run(id, async () => {
     const record = await settleOpenFreeze(services, resolveWorkspace(services.store, id));
-    if (record.state === 'running') return record;
+    if (record.state === 'running') {
+      if (options.strict === true) throw alreadySo(record, 'already running');
+      return record;
+    }
     if (record.state === 'suspended') return await resumeSuspended(services, record, options);
     if (record.state !== 'stopped') {
       throw new CoppiceError({

@@ -14,16 +14,22 @@ const graceMs = 3000;
 /** A guest that has not gone by then is switched off. */
 const shutdownMs = 15_000;
 
-/** Shuts a workspace down; one that is stopped already is left as it is. */
+/**
+ * Shuts a workspace down; one that is stopped already is left as it is.
+ * @throws CoppiceError `wrong_state`, with `strict` also when it is stopped
+ */
 export async function stopWorkspace(
   services: WorkspaceServices,
   reference: string,
-  options: { readonly force: boolean },
+  options: { readonly force: boolean; readonly strict?: boolean },
 ): Promise<WorkspaceRecord> {
   const { id } = resolveWorkspace(services.store, reference);
   return await services.locks.run(id, async () => {
     const record = resolveWorkspace(services.store, id);
-    if (record.state === 'stopped') return record;
+    if (record.state === 'stopped') {
+      if (options.strict === true) throw alreadySo(record, 'not running');
+      return record;
+    }
     if (record.state === 'suspended') return await giveUpMemory(services, record);
     const live = services.machines.get(id);
     if (live === undefined) {
@@ -42,6 +48,16 @@ export async function stopWorkspace(
       services.journal.end(entry);
       return changeState(services, id, { state: 'stopped', problem: null });
     });
+  });
+}
+
+/** For callers who must know that it was they who changed something. */
+export function alreadySo(record: WorkspaceRecord, what: string): CoppiceError {
+  return new CoppiceError({
+    code: 'wrong_state',
+    message: `Workspace ${record.name} is ${what} (state: ${record.state}).`,
+    next: 'Nothing needs to be done.',
+    details: { state: record.state },
   });
 }
 

@@ -62,7 +62,7 @@ const processInfo = z.object({
 });
 export type ProcessInfo = z.infer<typeof processInfo>;
 
-export const guestErrors = [
+const guestErrors = [
   'not_found',
   'wrong_state',
   'guest_unreachable',

@@ -23,7 +23,7 @@ const taskName = z
   .max(128)
   .regex(/^[^\u0000-\u001f\u007f]+$/, 'must be one line of plain text');
 
-export const swarmTask = z.object({
+const swarmTask = z.object({
   name: taskName.describe('Unique within the swarm'),
   command,
   workdir,
@@ -34,7 +34,7 @@ export const swarmTask = z.object({
     .optional()
     .describe('Files and directories to fetch when it has ended; at most 64 MiB each'),
 });
-export type SwarmTask = z.infer<typeof swarmTask>;
+type SwarmTask = z.infer<typeof swarmTask>;
 
 const mergeStrategy = z.enum(mergeStrategies);
 
@@ -120,7 +120,7 @@ export const swarmStart = defineOperation({
 export const swarmState = z.enum(['running', 'merging', 'cleaning', 'done', 'failed', 'cancelled']);
 export type SwarmState = z.infer<typeof swarmState>;
 
-export const swarmTaskState = z.enum([
+const swarmTaskState = z.enum([
   'queued',
   'forking',
   'running',
@@ -128,7 +128,7 @@ export const swarmTaskState = z.enum([
   'failed',
   'cancelled',
 ]);
-export type SwarmTaskState = z.infer<typeof swarmTaskState>;
+type SwarmTaskState = z.infer<typeof swarmTaskState>;
 
 const counts = z.object({
   queued: z.int(),

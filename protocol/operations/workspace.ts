@@ -19,6 +19,8 @@ const idleSuspendSecs = lifetimeSecs.describe(
   'Suspend to disk after this many seconds without use; 0: never. The next use resumes it',
 );
 
+const strict = z.boolean().optional().describe('Fail when it is so already');
+
 export const workspaceCreate = defineOperation({
   name: 'workspace_create',
   summary: 'Create a machine and boot it',
@@ -146,7 +148,7 @@ export const workspaceInfo = defineOperation({
 export const workspaceStart = defineOperation({
   name: 'workspace_start',
   summary: 'Boot a stopped machine',
-  input: onWorkspace,
+  input: onWorkspace.extend({ strict }),
   output: workspaceSummary,
   risk: 'write',
   retry: 'safe',
@@ -159,6 +161,7 @@ export const workspaceStop = defineOperation({
   summary: 'Shut a machine down; its disk stays',
   input: onWorkspace.extend({
     force: z.boolean().optional().describe('Cut the power at once instead of shutting down'),
+    strict,
   }),
   output: workspaceSummary,
   risk: 'write',

@@ -142,7 +142,7 @@ function invalid(problem: string, needed: readonly string[]): CoppiceError {
 export const vaultTool = defineTool({
   name: 'vault',
   title: 'Shared notes',
-  description: `Read, write and search notes (Markdown with YAML front matter) that all agents and people of this host share. Paths are relative to the vault; it needs no workspace.
+  description: `Read, write and search notes (Markdown with YAML front matter) that all agents of an account, and its owner, share. Paths are relative to the vault; it needs no workspace.
 read (path; format json: front matter beside the text), batch_read (paths, at most 10; include_content, include_frontmatter), list (path, recursive), stats (recent_count).
 search (query; regex, path_prefix, tag, max_results, default 20): line by line, case-sensitive.
 write (path, content; mode overwrite, append or prepend): makes folders; a note appears whole or not at all.

@@ -184,7 +184,7 @@ export const workspaceStopTool = defineTool({
   risk: 'write',
   retry: workspaceStop.retry,
   failure: 'invalid_request',
-  run: (input, { call }) => call('workspace_stop', input),
+  run: (input, { call }) => call('workspace_stop', { ...input, strict: true }),
 });
 
 export const workspaceStartTool = defineTool({
@@ -198,7 +198,7 @@ export const workspaceStartTool = defineTool({
   risk: 'write',
   retry: workspaceStart.retry,
   failure: 'invalid_request',
-  run: (input, { call }) => call('workspace_start', input),
+  run: (input, { call }) => call('workspace_start', { ...input, strict: true }),
 });
 
 const logTypes = workspaceLogs.input.shape.log_type;

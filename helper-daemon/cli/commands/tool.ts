@@ -1,5 +1,6 @@
 /** `coppice tool`: the agents' tools, called by hand or by a script. */
 import { open } from 'node:fs/promises';
+import { limits } from '../../../protocol/limits.ts';
 import { CoppiceError } from '../../../protocol/errors.ts';
 import type { Tool, ToolError } from '../../../protocol/tool.ts';
 import { connectDaemon } from '../../client/startDaemon.ts';
@@ -139,7 +140,7 @@ async function printList(tools: readonly Tool[], context: CliContext): Promise<v
   }
 }
 
-const longestInput = 8 * 1024 * 1024;
+const longestInput = limits.rpcFrameBytes;
 
 async function readInput(given: string): Promise<Readonly<Record<string, unknown>>> {
   const source = given === '' ? '{}' : given;

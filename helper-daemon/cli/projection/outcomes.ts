@@ -2,6 +2,7 @@
 import type { OperationName, OutputOf } from '../../../protocol/operations.ts';
 import { exitCodes } from '../exitCodes.ts';
 import { forkComplaint } from '../render/fork.ts';
+import { swarmOutcome } from '../render/swarm.ts';
 
 export interface Outcome {
   readonly exitCode: number;
@@ -19,6 +20,7 @@ const judges: Judges = {
   exec_parallel: ({ summary }) => ({
     exitCode: summary.succeeded === summary.total ? exitCodes.ok : partly(summary.succeeded),
   }),
+  swarm_results: swarmOutcome,
   audit_verify: ({ ok }) => ({ exitCode: ok ? exitCodes.ok : exitCodes.negative }),
   storage_verify: ({ ok }) => ({ exitCode: ok ? exitCodes.ok : exitCodes.negative }),
   pool_prepare: ({ state }) => ({

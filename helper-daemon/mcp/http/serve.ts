@@ -1,6 +1,7 @@
 /** `coppice mcp --http`: many clients, on the loopback interface only. */
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { limits } from '../../../protocol/limits.ts';
 import { CoppiceError } from '../../../protocol/errors.ts';
 import type { Toolset } from '../toolList.ts';
 import { createEndpoint } from './endpoint.ts';
@@ -20,7 +21,7 @@ export interface HttpOptions {
   readonly ready: (facts: { readonly url: string; readonly token?: string }) => void;
 }
 
-const bodyLimit = 8 * 1024 * 1024;
+const bodyLimit = limits.rpcFrameBytes;
 const connections = 512;
 const sessions = { most: 64, idle: 30 * 60 * 1000 } as const;
 

@@ -49,7 +49,8 @@ export interface SwarmHost {
   readonly rows: SwarmStore;
   readonly guest: Guest;
   readonly merge: Merge | undefined;
-  readonly vault: VaultReader | undefined;
+  /** That of the account a swarm belongs to. */
+  readonly vault: ((owner: string) => VaultReader) | undefined;
   /** Absolute; what swarms leave is kept below. */
   readonly directory: string;
   /** Makes a directory for what belongs to the account with this uid. */

@@ -41,7 +41,7 @@ export async function planSwarm(
   const owner = callerKey(caller);
   host.requireQuota(golden, owner, mostWorkers(plan));
   await host.requireDisk();
-  const vault = await readVault(host.vault, input.vault_context ?? []);
+  const vault = await readVault(host.vault?.(owner), input.vault_context ?? []);
   const now = host.now();
   const id = newSwarmId(now, (taken) => host.rows.byId(taken) !== undefined);
   const record: SwarmRecord = {

@@ -85,7 +85,7 @@ export async function resumeTask(
 }
 
 /** A worker that was made just before the end is known by its name alone. */
-export function workerNamed(
+function workerNamed(
   host: Pick<SwarmHost, 'named'>,
   { record }: LiveSwarm,
   { workerName, startedAt }: SwarmTaskRecord,

@@ -132,7 +132,7 @@ function taskHead(
   };
 }
 
-export function countStates(tasks: readonly SwarmTaskRecord[]): Record<SwarmTaskState, number> {
+function countStates(tasks: readonly SwarmTaskRecord[]): Record<SwarmTaskState, number> {
   const counts = { queued: 0, forking: 0, running: 0, done: 0, failed: 0, cancelled: 0 };
   for (const { state } of tasks) counts[state] += 1;
   return counts;

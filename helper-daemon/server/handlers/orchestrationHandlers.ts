@@ -26,13 +26,13 @@ export function orchestrationHandlers({
     workspace_prepare: (input, { caller, signal, progress }) =>
       prepares.prepare(input, { caller, signal, progress }),
     swarm_start: (input, { caller }) => swarms.start(input, caller),
-     
+
     swarm_status: async ({ swarm_id }, { caller }) => swarms.status(swarm_id, caller),
     swarm_results: ({ swarm_id, wait_secs }, { caller, signal, progress }) =>
       swarms.results(swarm_id, caller, { seconds: wait_secs ?? 0, signal, progress }),
-     
+
     swarm_cancel: async ({ swarm_id }, { caller }) => swarms.cancel(swarm_id, caller),
-     
+
     swarm_list: async (_input, { caller }) => swarms.list(caller),
   };
 }

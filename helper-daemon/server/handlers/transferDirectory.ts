@@ -7,11 +7,12 @@ import { constants } from 'node:fs';
 import fs, { type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { CoppiceError, type ErrorCode } from '../../../protocol/errors.ts';
+import { entryOf, openDirectory, openDirectoryIn } from '../../system/beneath.ts';
 import { makeDirectory } from '../../system/directory.ts';
 import type { HostPaths } from '../../system/paths.ts';
 import type { Caller } from '../../workspaces/callers.ts';
 
-const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 
 export interface SourceFile {
   readonly path: string;
@@ -94,7 +95,7 @@ export function transferDirectory(paths: HostPaths, configured: string | null): 
       let handle: FileHandle | undefined;
       try {
         // Opening a FIFO must not wait for a writer.
-        handle = await fs.open(within(directory, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+        handle = await fs.open(entryOf(directory, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
         const stat = await handle.stat();
         if (!stat.isFile()) throw notAFile(absolute);
         // A hard link to what its maker cannot read himself.
@@ -120,7 +121,7 @@ export function transferDirectory(paths: HostPaths, configured: string | null): 
               if (isShared(caller)) await handle.chown(caller.uid, (await directory.stat()).gid);
               await handle.chmod((mode & 0o755) | 0o600);
               await handle.sync();
-              await fs.rename(temporary, within(directory, name));
+              await fs.rename(temporary, entryOf(directory, name));
             } catch (error) {
               throw hostError(error, absolute);
             }
@@ -139,18 +140,13 @@ export function transferDirectory(paths: HostPaths, configured: string | null): 
   };
 }
 
-/** Node has no openat; a descriptor's path in /proc does the same. */
-function within(directory: FileHandle, name: string): string {
-  return `/proc/self/fd/${String(directory.fd)}/${name}`;
-}
-
 async function openBeneath(root: string, parts: readonly string[]): Promise<FileHandle> {
-  let handle = await fs.open(root, O_RDONLY | O_DIRECTORY).catch((error: unknown) => {
+  let handle = await openDirectory(root).catch((error: unknown) => {
     throw hostError(error, root);
   });
   for (const [index, part] of parts.entries()) {
     try {
-      const next = await fs.open(within(handle, part), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+      const next = await openDirectoryIn(handle, part);
       await handle.close();
       handle = next;
     } catch (error) {

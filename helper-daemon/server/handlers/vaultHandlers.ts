@@ -21,36 +21,40 @@ type VaultHandlers = Pick<
   | 'vault_restore'
 >;
 
-/** @param vault throws CoppiceError `wrong_state` where there is none */
-export function vaultHandlers(vault: () => Promise<Vault>): VaultHandlers {
+/** @param vault of an account; throws CoppiceError `wrong_state` where there is none */
+export function vaultHandlers(vault: (uid: number) => Promise<Vault>): VaultHandlers {
   return {
-    vault_read: async ({ path }) => (await vault()).read(path),
-    vault_write: async ({ path, content, mode }) => (await vault()).write(path, content, mode),
-    vault_search: async (input) => (await vault()).search(input),
-    vault_list: async (input) => (await vault()).list(input),
-    vault_delete: async ({ path }) => (await vault()).remove(path),
-    async vault_frontmatter({ path, frontmatter_action: action, key, value }) {
-      const open = await vault();
+    vault_read: async ({ path }, { caller }) => (await vault(caller.uid)).read(path),
+    vault_write: async ({ path, content, mode }, { caller }) =>
+      (await vault(caller.uid)).write(path, content, mode),
+    vault_search: async (input, { caller }) => (await vault(caller.uid)).search(input),
+    vault_list: async (input, { caller }) => (await vault(caller.uid)).list(input),
+    vault_delete: async ({ path }, { caller }) => (await vault(caller.uid)).remove(path),
+    async vault_frontmatter({ path, frontmatter_action: action, key, value }, { caller }) {
+      const open = await vault(caller.uid);
       if (action === 'get') return open.frontMatter(path);
       if (key === undefined) throw missingField('key', `${action} front matter`);
       if (action === 'delete') return open.deleteFrontMatter(path, key);
       if (value === undefined) throw missingField('value', 'set front matter');
       return open.setFrontMatter(path, key, await parseValue(value));
     },
-    async vault_tags({ path, tags_action: action, tag }) {
-      const open = await vault();
+    async vault_tags({ path, tags_action: action, tag }, { caller }) {
+      const open = await vault(caller.uid);
       if (action === 'list') return open.tags(path);
       if (tag === undefined) throw missingField('tag', `${action} a tag`);
       return action === 'add' ? open.addTag(path, tag) : open.removeTag(path, tag);
     },
-    vault_replace: async (input) => (await vault()).replace(input),
-    vault_move: async ({ path, new_path, overwrite }) =>
-      (await vault()).move(path, new_path, overwrite),
-    vault_batch_read: async (input) => (await vault()).readMany(input),
-    vault_stats: async ({ recent_count }) => (await vault()).stats(recent_count),
-    vault_links: async ({ path }) => (await vault()).links(path),
-    vault_history: async ({ path, version }) => (await vault()).history(path, version),
-    vault_restore: async ({ path, version }) => (await vault()).restore(path, version),
+    vault_replace: async (input, { caller }) => (await vault(caller.uid)).replace(input),
+    vault_move: async ({ path, new_path, overwrite }, { caller }) =>
+      (await vault(caller.uid)).move(path, new_path, overwrite),
+    vault_batch_read: async (input, { caller }) => (await vault(caller.uid)).readMany(input),
+    vault_stats: async ({ recent_count }, { caller }) =>
+      (await vault(caller.uid)).stats(recent_count),
+    vault_links: async ({ path }, { caller }) => (await vault(caller.uid)).links(path),
+    vault_history: async ({ path, version }, { caller }) =>
+      (await vault(caller.uid)).history(path, version),
+    vault_restore: async ({ path, version }, { caller }) =>
+      (await vault(caller.uid)).restore(path, version),
   };
 }
 

@@ -75,14 +75,15 @@ export function workspaceHandlers(
       describeWorkspace(services, caller, workspace_id),
     workspace_stats: ({ workspace_id }) => workspaceLoad(services, workspace_id),
     workspace_logs: (input) => workspaceLogs(services, input),
-    async workspace_start({ workspace_id }, { signal, progress }) {
-      return summarize(
-        services,
-        await startWorkspace(services, workspace_id, { signal, progress }),
-      );
+    async workspace_start({ workspace_id, strict }, { signal, progress }) {
+      const options = { signal, progress, strict: strict ?? false };
+      return summarize(services, await startWorkspace(services, workspace_id, options));
     },
-    async workspace_stop({ workspace_id, force }) {
-      const record = await stopWorkspace(services, workspace_id, { force: force ?? false });
+    async workspace_stop({ workspace_id, force, strict }) {
+      const record = await stopWorkspace(services, workspace_id, {
+        force: force ?? false,
+        strict: strict ?? false,
+      });
       // What waited below a running machine can be folded now.
       ready.layerCare.soon();
       return summarize(services, record);

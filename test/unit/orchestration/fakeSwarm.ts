@@ -136,11 +136,11 @@ export function fakeWorld(): FakeWorld {
         merges.push(request);
         return on.merge(request);
       },
-      vault: {
+      vault: () => ({
         search: (query) =>
           Promise.resolve([{ path: 'notes/a.md', line: 3, context: `about ${query}` }]),
         read: (note) => Promise.reject(new Error(`no note ${note}`)),
-      },
+      }),
       directory: path.join(directory, 'swarms'),
       sharedWithUser: false,
       now: () => new Date(),

@@ -1,3 +1,4 @@
+import { DatabaseSync } from 'node:sqlite';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import os from 'node:os';
@@ -45,13 +46,7 @@ describe('the database', () => {
   it('of the first schema keeps its workspaces, each with an address and a disk', () => {
     test.db.close();
     rmSync(test.file);
-    test.db = openDatabase(test.file);
-    for (const table of ['port_forward', 'template', 'snapshot', 'memory', 'layer', 'setting']) {
-      test.db.exec(`DROP TABLE ${table}`);
-    }
-    test.db.exec(
-      'DROP TABLE machine_run; DROP TABLE workspace; DROP TABLE image; DROP TABLE image_file; DROP TABLE journal',
-    );
+    test.db = new DatabaseSync(test.file);
     test.db.exec(migrations[0] ?? '');
     test.db.exec('PRAGMA user_version = 1');
     for (const id of ['a', 'b']) {

@@ -186,8 +186,8 @@ describe('agent cards', () => {
 
   it('do not keep a team from its work when they cannot be written', async () => {
     const { create, services } = teamScene(database.db);
-    const vault = services.vault;
-    if (vault === null) throw new Error('no vault');
+    const vault = services.vault?.('1000');
+    if (vault === undefined) throw new Error('no vault');
     vault.write = () => Promise.reject(new Error('read-only'));
     expect(await create('squad')).toMatchObject({ state: 'Ready' });
   });

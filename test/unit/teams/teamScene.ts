@@ -15,6 +15,7 @@ import type {
   MemberMachines,
   NewMember,
   TeamServices,
+  TeamVault,
 } from '../../../helper-daemon/teams/teamServices.ts';
 import { openTeams, type Teams } from '../../../helper-daemon/teams/teams.ts';
 import { callerKey, type Caller } from '../../../helper-daemon/workspaces/callers.ts';
@@ -32,7 +33,7 @@ export interface FakeMachines extends MemberMachines {
   quota: number;
 }
 
-export function fakeMachines(): FakeMachines {
+function fakeMachines(): FakeMachines {
   const all: FakeMachines['all'] = new Map();
   return {
     all,
@@ -89,7 +90,7 @@ export interface FakeJobs extends JobHost {
   end(taskId: string, end?: Partial<JobEnd> & { readonly out?: string }): void;
 }
 
-export function fakeJobs(): FakeJobs {
+function fakeJobs(): FakeJobs {
   const started: FakeJob[] = [];
   const over = new Set<FakeJob>();
   const removed = new Set<FakeJob>();
@@ -172,22 +173,23 @@ export function emptyWorld(): World {
 /** Another scene over the same database and world is the next daemon. */
 export function teamScene(db: Database, world: World = emptyWorld()): Scene {
   const { files, folders } = world;
+  const vault: TeamVault = {
+    async write(path, content) {
+      files.set(path, content);
+    },
+    async makeFolder(path) {
+      folders.add(path);
+    },
+    async remove(path) {
+      for (const file of files.keys()) if (file.startsWith(`${path}/`)) files.delete(file);
+    },
+  };
   const services: TeamServices = {
     store: teamStore(db),
     mail: teamMailStore(db),
     machines: world.machines,
     jobs: world.jobs,
-    vault: {
-      async write(path, content) {
-        files.set(path, content);
-      },
-      async makeFolder(path) {
-        folders.add(path);
-      },
-      async remove(path) {
-        for (const file of files.keys()) if (file.startsWith(`${path}/`)) files.delete(file);
-      },
-    },
+    vault: () => vault,
     transaction: (work) => transaction(db, work),
     lightly: (work) => lightly(db, work),
     log: pino({ level: 'silent' }),

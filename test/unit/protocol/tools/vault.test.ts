@@ -10,7 +10,7 @@ import { tools } from '../../../../protocol/tools.ts';
 import { vaultTool } from '../../../../protocol/tools/vault.ts';
 import type { CallContext, Handler } from '../../../../helper-daemon/server/handlerTypes.ts';
 import { vaultHandlers } from '../../../../helper-daemon/server/handlers/vaultHandlers.ts';
-import { vaultDoor } from '../../../../helper-daemon/vault/onDemand.ts';
+import { vaultDoors } from '../../../../helper-daemon/vault/onDemand.ts';
 import type { Vault } from '../../../../helper-daemon/vault/vault.ts';
 import { temporaryVault } from '../../vault/temporaryVault.ts';
 
@@ -259,7 +259,7 @@ describe('what the work itself fails with is internal_error', () => {
 });
 
 it('is refused as invalid_request where the daemon has no vault', async () => {
-  const closed = vaultDoor(undefined);
+  const closed = vaultDoors(() => undefined).of(0);
   await expect(runTool(vaultTool, { action: 'stats' }, calling(closed.open))).rejects.toMatchObject(
     { kind: 'invalid_request', code: 'wrong_state' },
   );
