@@ -34,7 +34,6 @@ const swarmTask = z.object({
     .optional()
     .describe('Files and directories to fetch when it has ended; at most 64 MiB each'),
 });
-type SwarmTask = z.infer<typeof swarmTask>;
 
 const mergeStrategy = z.enum(mergeStrategies);
 
@@ -128,7 +127,7 @@ const swarmTaskState = z.enum([
   'failed',
   'cancelled',
 ]);
-type SwarmTaskState = z.infer<typeof swarmTaskState>;
+export type SwarmTaskState = z.infer<typeof swarmTaskState>;
 
 const counts = z.object({
   queued: z.int(),

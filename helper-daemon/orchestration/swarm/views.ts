@@ -18,8 +18,8 @@ export type Status = z.output<typeof swarmStatus.output>;
 export type Results = z.output<typeof swarmResults.output>;
 export type Listed = z.output<typeof swarmList.output>[number];
 
-/** Of all output in one reply, as JSON; a frame holds a little more. */
-const replyBytes = limits.rpcFrameBytes - 2 * 1024 * 1024;
+/** Of all output in one reply, as JSON: as much as the output of one command may be. */
+const replyBytes = limits.outputBytes.max - 2 * 1024 * 1024;
 
 type ViewHost = Pick<SwarmHost, 'rows' | 'directory' | 'now'>;
 

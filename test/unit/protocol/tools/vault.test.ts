@@ -21,7 +21,9 @@ function calling(vault: () => Promise<Vault>): CallOperation {
   const handlers = vaultHandlers(vault) as unknown as Record<string, Handler<'vault_stats'>>;
   return (async (name: string, input: object) => {
     const operation = operations[name as 'vault_stats'];
-    const output = await handlers[name]?.(operation.input.parse(input), {} as CallContext);
+    const output = await handlers[name]?.(operation.input.parse(input), {
+      caller: { uid: 0, agent: null },
+    } as CallContext);
     return operation.output.parse(output);
   }) as unknown as CallOperation;
 }
