@@ -58,7 +58,7 @@ export const configSchema = z.object({
       path: directory
         .optional()
         .describe('Its directory; `vault` in the state directory when absent')
-        .meta({ examples: ['/home/me/notes'] }),
+        .meta({ examples: ['/srv/notes'] }),
       extensions: z
         .array(z.string().regex(/^[A-Za-z0-9]{1,16}$/, 'must be an extension without a dot'))
         .max(32)
@@ -79,7 +79,7 @@ export const configSchema = z.object({
         .describe(
           'What file_transfer may read and write; `transfers` in the state directory when absent',
         )
-        .meta({ examples: ['/home/me/transfers'] }),
+        .meta({ examples: ['/srv/transfers'] }),
     })
     .optional(),
   metrics: z

@@ -119,14 +119,7 @@ export const swarmStart = defineOperation({
 export const swarmState = z.enum(['running', 'merging', 'cleaning', 'done', 'failed', 'cancelled']);
 export type SwarmState = z.infer<typeof swarmState>;
 
-const swarmTaskState = z.enum([
-  'queued',
-  'forking',
-  'running',
-  'done',
-  'failed',
-  'cancelled',
-]);
+const swarmTaskState = z.enum(['queued', 'forking', 'running', 'done', 'failed', 'cancelled']);
 export type SwarmTaskState = z.infer<typeof swarmTaskState>;
 
 const counts = z.object({
@@ -231,6 +224,9 @@ export const swarmResults = defineOperation({
         strategy: mergeStrategy,
         target_workspace: z.string(),
         detail: z.string().optional().describe('Reply of the merge, as JSON'),
+        kept: z
+          .array(z.string())
+          .describe('Workers that were not destroyed: their commits are nowhere else'),
         error: z.string().optional(),
       })
       .optional(),

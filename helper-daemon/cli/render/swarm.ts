@@ -90,6 +90,9 @@ function afterwards(swarm: Results, style: Style): string[] {
           merge.error === undefined
             ? `Merged into ${style.bold(merge.target_workspace)} (${merge.strategy}).`
             : `${style.bad('Not merged')} into ${merge.target_workspace}: ${printableLines(merge.error).trimEnd()}`,
+          ...(merge.kept.length === 0
+            ? []
+            : [`Kept, for what they have committed: ${merge.kept.map(printable).join(', ')}.`]),
         ]),
     `${count(summary.succeeded, 'task')} succeeded, ${String(summary.failed)} failed, in ${formatDuration(summary.total_elapsed_ms)}; ${count(summary.workers_destroyed, 'worker')} of ${String(kept)} destroyed.`,
     ...(files.length === 0

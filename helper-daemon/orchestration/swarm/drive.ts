@@ -7,6 +7,7 @@ import type { SwarmState } from '../../../protocol/operations/swarm.ts';
 import { makeDirectory } from '../../system/directory.ts';
 import { callerOf } from '../../workspaces/callers.ts';
 import type { SwarmHost } from './host.ts';
+import { leftovers, type MergeOutcome } from './kept.ts';
 import { changeTask, noSecrets, type LiveSwarm } from './live.ts';
 import { destroyWorker, interrupted, resumeTask, runTask } from './task.ts';
 import { resultsView } from './views.ts';
@@ -68,28 +69,27 @@ async function mergeResults(host: SwarmHost, live: LiveSwarm): Promise<void> {
     // Names say more than ids in the reply, and in the names of branches.
     .flatMap(({ state, workerName }) => (state === 'done' ? [workerName] : []));
   const view = { strategy, target_workspace: target };
-  let outcome: Record<string, unknown>;
+  let outcome: MergeOutcome;
   try {
-    outcome =
-      sources.length === 0
-        ? { ...view, error: 'No task succeeded: there is nothing to merge.' }
-        : {
-            ...view,
-            detail: JSON.stringify(
-              await host.merge({
-                sources,
-                target: targetId,
-                strategy,
-                path: repository,
-                caller: callerOf(record.owner),
-                signal: AbortSignal.any([live.cancel.signal, live.stop]),
-                progress: () => undefined,
-              }),
-            ),
-          };
+    if (sources.length === 0) {
+      outcome = { ...view, error: 'No task succeeded: there is nothing to merge.', kept: [] };
+    } else {
+      const { reply, unmerged } = await host.merge({
+        sources,
+        target: targetId,
+        strategy,
+        path: repository,
+        caller: callerOf(record.owner),
+        signal: AbortSignal.any([live.cancel.signal, live.stop]),
+        progress: () => undefined,
+      });
+      outcome = { ...view, detail: JSON.stringify(reply), kept: unmerged };
+    }
   } catch (error) {
     live.stop.throwIfAborted();
-    outcome = { ...view, error: asCoppiceError(error).message };
+    // Who cancels wants no worker any more; whose merge failed has their work nowhere else.
+    const kept = live.cancel.signal.aborted ? [] : sources;
+    outcome = { ...view, error: asCoppiceError(error).message, kept };
   }
   host.rows.update(id, { merge: JSON.stringify(outcome) });
 }
@@ -97,7 +97,7 @@ async function mergeResults(host: SwarmHost, live: LiveSwarm): Promise<void> {
 async function cleanUp(host: SwarmHost, live: LiveSwarm): Promise<void> {
   if (!live.plan.cleanup) return;
   enter(host, live, 'cleaning');
-  await Promise.all(host.rows.tasks(live.record.id).map((task) => destroyWorker(host, live, task)));
+  await Promise.all(leftovers(host, live.record.id).map((task) => destroyWorker(host, live, task)));
 }
 
 /** The rows are final before the summary is written: a summary can be made again, a run cannot. */

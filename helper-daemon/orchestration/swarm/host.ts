@@ -33,8 +33,13 @@ export interface MergeRequest {
   readonly progress: (message: string) => void;
 }
 
-/** Merges what the sources have committed into the target. @returns the reply of the merge, for JSON */
-export type Merge = (request: MergeRequest) => Promise<unknown>;
+/** Merges what the sources have committed into the target. */
+export type Merge = (request: MergeRequest) => Promise<{
+  /** Of the merge, for JSON. */
+  readonly reply: unknown;
+  /** Sources with commits that are nowhere else now. */
+  readonly unmerged: readonly string[];
+}>;
 
 /** Knowledge that tasks may be given. */
 export interface VaultReader {

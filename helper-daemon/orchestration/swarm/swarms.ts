@@ -8,6 +8,7 @@ import type { SwarmState } from '../../../protocol/operations/swarm.ts';
 import type { SwarmRecord } from '../../store/orchestrationStore.ts';
 import { mayUse, type Caller } from '../../workspaces/callers.ts';
 import { driveSwarm } from './drive.ts';
+import { leftovers } from './kept.ts';
 import type { SwarmHost } from './host.ts';
 import { noSecrets, swarmDirectory, type LiveSwarm, type SwarmSecrets } from './live.ts';
 import type { SwarmInput, SwarmPlan } from './plan.ts';
@@ -163,10 +164,7 @@ export function swarms(host: SwarmHost): Swarms {
 }
 
 function hasLeftovers(host: SwarmHost, { id }: SwarmRecord, { cleanup }: SwarmPlan): boolean {
-  if (!cleanup) return false;
-  return host.rows
-    .tasks(id)
-    .some(({ workspaceId, workerGone }) => workspaceId !== null && !workerGone);
+  return cleanup && leftovers(host, id).some(({ workspaceId }) => workspaceId !== null);
 }
 
 /** Files first: a swarm without a row would keep them for ever. */

@@ -39,8 +39,8 @@ export function orchestrationHandlers({
 
 /** How swarms merge: as workspace_merge does when nothing else is said. */
 export function swarmMerge(merges: Merges): Merge {
-  return async ({ sources, target, strategy, path, signal, progress }) =>
-    await merges.run(
+  return async ({ sources, target, strategy, path, signal, progress }) => {
+    const reply = await merges.run(
       {
         source_workspaces: [...sources],
         target_workspace: target,
@@ -53,6 +53,14 @@ export function swarmMerge(merges: Merges): Merge {
       },
       { signal, progress },
     );
+    return {
+      reply,
+      // What conflicted and became a branch is safe there.
+      unmerged: reply.results
+        .filter(({ success, branch }) => !success && branch === undefined)
+        .map(({ source_id }) => source_id),
+    };
+  };
 }
 
 /** @param vault throws where there is none */

@@ -5,7 +5,11 @@ import path from 'node:path';
 import { CoppiceError } from '../../../protocol/errors.ts';
 import { swarmStart } from '../../../protocol/operations/swarm.ts';
 import type { Guest, JobEnd, OutputSink } from '../../../helper-daemon/orchestration/guest.ts';
-import type { MergeRequest, SwarmHost } from '../../../helper-daemon/orchestration/swarm/host.ts';
+import type {
+  Merge,
+  MergeRequest,
+  SwarmHost,
+} from '../../../helper-daemon/orchestration/swarm/host.ts';
 import type { SwarmInput } from '../../../helper-daemon/orchestration/swarm/plan.ts';
 import { openDatabase, transaction } from '../../../helper-daemon/store/database.ts';
 import { swarmStore, type SwarmStore } from '../../../helper-daemon/store/orchestrationStore.ts';
@@ -38,7 +42,7 @@ export interface FakeWorld {
     fork: (name: string) => void | Promise<void>;
     setEnv: (id: string) => void;
     destroy: (id: string) => void;
-    merge: (request: MergeRequest) => unknown;
+    merge: (request: MergeRequest) => Awaited<ReturnType<Merge>> | Promise<never>;
     /** Called before a job's output is read. */
     follow: (id: string) => void | Promise<void>;
     quota: (count: number) => void;
@@ -76,7 +80,7 @@ export function fakeWorld(): FakeWorld {
     fork: () => undefined,
     setEnv: () => undefined,
     destroy: () => undefined,
-    merge: () => ({ success: true }),
+    merge: () => ({ reply: { success: true }, unmerged: [] }),
     follow: () => undefined,
     quota: () => undefined,
   };

@@ -200,7 +200,7 @@ describe('the merge of a swarm', () => {
     let there = 0;
     world.on.merge = ({ sources }) => {
       there = sources.filter((name) => world.host.named(name) !== undefined).length;
-      return { success: true, total_commits_applied: 2 };
+      return { reply: { success: true, total_commits_applied: 2 }, unmerged: [] };
     };
     const results = await run({
       tasks: tasks('say a', 'exit 1', 'say c'),
@@ -219,11 +219,33 @@ describe('the merge of a swarm', () => {
       strategy: 'branch-per-source',
       target_workspace: 'gold',
       detail: '{"success":true,"total_commits_applied":2}',
+      kept: [],
     });
     expect([...world.workspaces.keys()]).toEqual(['golden-id']);
   });
 
-  it('is not begun without a source, and its failure loses neither results nor cleanup', async () => {
+  it('keeps the workers whose commits it did not get, also over a restart', async () => {
+    world.on.merge = ({ sources }) => ({
+      reply: { success: false },
+      unmerged: sources.slice(1),
+    });
+    const results = await run({
+      tasks: tasks('say a', 'say b'),
+      merge_strategy: 'sequential',
+    });
+    const kept = `${results.swarm_id}-t2`;
+    expect(results.merge?.kept).toEqual([kept]);
+    expect(world.host.named(kept)).toBeDefined();
+    expect(world.host.named(`${results.swarm_id}-t1`)).toBeUndefined();
+    await running.close();
+    running = swarms(world.restarted());
+    running.recover();
+    await running.close();
+    running = swarms(world.restarted());
+    expect(world.host.named(kept)).toBeDefined();
+  });
+
+  it('is not begun without a source, and loses neither results nor commits where it fails', async () => {
     const none = await run({ tasks: tasks('exit 1'), merge_strategy: 'sequential' });
     expect(world.merges).toHaveLength(0);
     expect(none.merge?.error).toContain('nothing to merge');
@@ -233,7 +255,8 @@ describe('the merge of a swarm', () => {
     const failed = await run({ tasks: tasks('say a'), merge_strategy: 'sequential' });
     expect(failed.merge?.error).toBe('not a repository');
     expect(failed.tasks[0]?.stdout).toBe('a\n');
-    expect([...world.workspaces.keys()]).toEqual(['golden-id']);
+    expect(failed.merge?.kept).toEqual([`${failed.swarm_id}-t1`]);
+    expect(world.host.named(`${failed.swarm_id}-t1`)).toBeDefined();
   });
 
   it('has its target looked at before anything is forked', async () => {
@@ -373,7 +396,7 @@ describe('a daemon that ends in the middle of a swarm', () => {
   });
 
   it('is followed by one that merges what was not merged yet, and only then', async () => {
-    const merging = Promise.withResolvers<undefined>();
+    const merging = Promise.withResolvers<never>();
     world.on.merge = () => merging.promise;
     const input = swarmOf({ tasks: tasks('say a'), merge_strategy: 'sequential' });
     const { swarm_id } = await running.start(input, agent);
@@ -382,7 +405,7 @@ describe('a daemon that ends in the middle of a swarm', () => {
     merging.reject(new Error('the daemon ends'));
     await closed;
     expect(world.rows.byId(swarm_id)?.merge).toBeNull();
-    world.on.merge = () => ({ success: true });
+    world.on.merge = () => ({ reply: { success: true }, unmerged: [] });
     running = swarms(world.restarted());
     running.recover();
     const results = await end(swarm_id);
