@@ -83,7 +83,7 @@ async function main(): Promise<void> {
   const warning = loadWarning(host);
   if (warning !== undefined) process.stderr.write(`${warning}\n`);
   if (!values['no-build']) {
-    await buildAll(['coppice', 'coppiced']);
+    await buildAll(['coppice', 'coppiced', 'coppice-mcp']);
     await buildAssets({ images: ['debian-dev'] });
   }
   const home = benchHome();

@@ -19,6 +19,7 @@ import { buildAll } from './build.ts';
 import { buildAssets } from './buildAssets.ts';
 import { reachAndBeDenied } from './quickstartNetwork.ts';
 import { snapshotsAndForks, type Step } from './quickstartSnapshots.ts';
+import { swarmAndMerge } from './quickstartSwarm.ts';
 
 const identity = { name: 'quickstart', version };
 const image = 'debian-dev';
@@ -104,7 +105,7 @@ async function main(): Promise<void> {
   await buildWhatIsMissing();
   await step(
     'Programs',
-    () => buildAll(['coppice', 'coppiced']),
+    () => buildAll(['coppice', 'coppiced', 'coppice-mcp']),
     () => 'bundled',
   );
   const daemon = await step('Daemon', findOrStartDaemon, ({ ours, client }) =>
@@ -166,6 +167,7 @@ async function useMachine(client: CoppiceClient): Promise<void> {
     const stage = { client, machine: machine.workspace_id, signal, step, always, show };
     await reachAndBeDenied(stage);
     await snapshotsAndForks(stage);
+    await swarmAndMerge(stage);
   } finally {
     await always('Machine destroyed', () =>
       client.call('workspace_destroy', { workspace_id: machine.workspace_id }),

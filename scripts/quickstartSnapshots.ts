@@ -163,7 +163,7 @@ async function destroy(
 }
 
 /** @returns what it printed */
-async function run(
+export async function run(
   client: CoppiceClient,
   machine: string,
   command: string,
