@@ -29,10 +29,11 @@ interface Call {
 }
 
 const keptMs = 24 * 3600 * 1000;
-const keptCalls = 10_000;
+/** Of all outcomes together; the oldest go first. */
+const keptBytes = 64 * 1024 * 1024;
 /** Larger replies are not kept: a repeated call is told that the first one succeeded. */
-const keptBytes = 4 * 1024 * 1024;
-const pruneEvery = 256;
+const replyBytes = 1024 * 1024;
+const pruneEvery = 64;
 
 /** After these nothing has happened, so a retry may act. */
 const harmless: ReadonlySet<ErrorCode> = new Set([
@@ -63,7 +64,7 @@ export function keyedCalls(store: IdempotencyStore, now: () => Date): KeyedCalls
     store.setOutcome(
       call.caller,
       call.key,
-      text.length <= keptBytes ? text : JSON.stringify({ error: tooLarge(call) }),
+      text.length <= replyBytes ? text : JSON.stringify({ error: tooLarge(call) }),
     );
   }
 
@@ -96,7 +97,7 @@ export function keyedCalls(store: IdempotencyStore, now: () => Date): KeyedCalls
           : replay(JSON.parse(known.outcome) as Outcome);
       }
       if (untilPrune === 0) {
-        store.prune(new Date(now().getTime() - keptMs).toISOString(), keptCalls);
+        store.prune(new Date(now().getTime() - keptMs).toISOString(), keptBytes);
         untilPrune = pruneEvery;
       }
       untilPrune -= 1;

@@ -13,8 +13,8 @@ export interface IdempotencyStore {
   insert(caller: string, key: string, call: KeyedCall, startedAt: string): void;
   setOutcome(caller: string, key: string, outcome: string): void;
   remove(caller: string, key: string): void;
-  /** Forgets what began before, and all but the newest `keep` of each caller. */
-  prune(before: string, keep: number): void;
+  /** Forgets what began before, and the oldest where outcomes take more than `bytes` together. */
+  prune(before: string, bytes: number): void;
 }
 
 export function idempotencyStore(db: Database): IdempotencyStore {
@@ -28,9 +28,10 @@ export function idempotencyStore(db: Database): IdempotencyStore {
   const prune = db.prepare(
     `DELETE FROM idempotency WHERE started_at < ? OR rowid IN (
        SELECT rowid FROM (
-         SELECT rowid, row_number() OVER (PARTITION BY caller ORDER BY started_at DESC) AS place
+         SELECT rowid, sum(256 + coalesce(length(outcome), 0))
+           OVER (ORDER BY started_at DESC, rowid DESC) AS total
          FROM idempotency
-       ) WHERE place > ?
+       ) WHERE total > ?
      )`,
   );
   return {
@@ -52,8 +53,8 @@ export function idempotencyStore(db: Database): IdempotencyStore {
     remove(caller, key) {
       remove.run(caller, key);
     },
-    prune(before, keep) {
-      prune.run(before, keep);
+    prune(before, bytes) {
+      prune.run(before, bytes);
     },
   };
 }

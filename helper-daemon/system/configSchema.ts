@@ -71,7 +71,9 @@ export const configSchema = z.object({
         .describe('Directories that are passed over'),
     })
     .optional()
-    .describe('Notes that agents share.'),
+    .describe(
+      'Notes that agents share. In system mode every account has its own, unless path names one for all.',
+    ),
   server: z
     .object({
       transfer_dir: directory

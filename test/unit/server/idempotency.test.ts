@@ -78,8 +78,19 @@ describe('calls with an idempotency key', () => {
     expect(acted).toBe(3);
   });
 
+  it('are forgotten, the oldest first, where they take too much together', async () => {
+    const large = 'x'.repeat(1_000_000);
+    for (let number = 0; number < 200; number += 1) {
+      clock = new Date(clock.getTime() + 1000);
+      await calls.once({ ...call, key: String(number) }, () => Promise.resolve(large));
+    }
+    await calls.once({ ...call, key: '0' }, act);
+    expect(acted).toBe(1);
+    expect(await calls.once({ ...call, key: '199' }, act)).toBe(large);
+  });
+
   it('do not keep replies without bound', async () => {
-    await calls.once(call, () => Promise.resolve('x'.repeat(5 * 1024 * 1024)));
+    await calls.once(call, () => Promise.resolve('x'.repeat(2 * 1024 * 1024)));
     await expect(calls.once(call, act)).rejects.toMatchObject({
       code: 'outcome_unknown',
       message: expect.stringContaining('succeeded') as string,
