@@ -10,6 +10,7 @@ import {
   teamStatus,
 } from '../operations/team.ts';
 import { defineTool } from '../tool.ts';
+import { contractTime } from './text.ts';
 
 const action = z.enum(['create', 'destroy', 'status', 'list', 'message', 'receive']);
 
@@ -84,14 +85,28 @@ destroy (name; purge): all of its machines.`,
         return { action, ...(await call('team_create', given)) };
       case 'destroy':
         return { action, ...(await call('team_destroy', given)) };
-      case 'status':
-        return { action, ...(await call('team_status', { name: given.name })) };
-      case 'list':
-        return { action, ...(await call('team_list', {})) };
+      case 'status': {
+        const status = await call('team_status', { name: given.name });
+        return { action, ...status, created_at: contractTime(status.created_at) };
+      }
+      case 'list': {
+        const { teams, ...rest } = await call('team_list', {});
+        const listed = teams.map((team) => ({
+          ...team,
+          created_at: contractTime(team.created_at),
+        }));
+        return { action, teams: listed, ...rest };
+      }
       case 'message':
         return { action, ...(await call('team_message', given)) };
-      case 'receive':
-        return { action, ...(await call('team_receive', given)) };
+      case 'receive': {
+        const { messages, ...rest } = await call('team_receive', given);
+        const received = messages.map((message) => ({
+          ...message,
+          timestamp: contractTime(message.timestamp),
+        }));
+        return { action, messages: received, ...rest };
+      }
     }
   },
 });

@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { CoppiceError } from '../errors.ts';
 import * as vault from '../operations/vault.ts';
 import { defineTool, ToolError, type ToolContext } from '../tool.ts';
+import { contractTime } from './text.ts';
 
 const action = z.enum([
   'read',
@@ -192,8 +193,14 @@ async function perform(
       return await call('vault_move', given);
     case 'batch_read':
       return await call('vault_batch_read', given);
-    case 'stats':
-      return await call('vault_stats', given);
+    case 'stats': {
+      const { recent_files, ...rest } = await call('vault_stats', given);
+      const recent = recent_files.map((file) => ({
+        ...file,
+        modified: contractTime(file.modified),
+      }));
+      return { ...rest, recent_files: recent };
+    }
     case 'links':
       return await call('vault_links', given);
     case 'history':

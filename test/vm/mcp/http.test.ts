@@ -7,6 +7,7 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { limits } from '../../../protocol/limits.ts';
 import type { CoppiceClient } from '../../../helper-daemon/client/client.ts';
 import { startTestDaemon, type TestDaemon } from '../support/testDaemon.ts';
 
@@ -217,7 +218,11 @@ describe('a request', () => {
   });
 
   it('is bounded', async () => {
-    const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'x'.repeat(9 * 1024 * 1024) });
+    const body = JSON.stringify({
+      jsonrpc: '2.0',
+      id: 1,
+      method: 'x'.repeat(limits.rpcFrameBytes),
+    });
     expect(await send(auth(), { body })).toMatchObject({ status: 413 });
   });
 

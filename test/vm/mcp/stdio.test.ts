@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { limits } from '../../../protocol/limits.ts';
 import type { CoppiceClient } from '../../../helper-daemon/client/client.ts';
 import { tools } from '../../../protocol/tools.ts';
 import { connectAgent, type Agent } from '../support/agentClient.ts';
@@ -267,11 +268,11 @@ describe('the process', () => {
       jsonrpc: '2.0',
       id: 2,
       method: 'tools/call',
-      params: { name: 'exec', arguments: { command: 'x'.repeat(9 * 1024 * 1024) } },
+      params: { name: 'exec', arguments: { command: 'x'.repeat(limits.rpcFrameBytes) } },
     });
     raw.send({
       method: 'tools/call',
-      params: { name: 'exec', arguments: { command: 'x'.repeat(9 * 1024 * 1024) } },
+      params: { name: 'exec', arguments: { command: 'x'.repeat(limits.rpcFrameBytes) } },
       jsonrpc: '2.0',
       id: 'three',
     });
