@@ -293,7 +293,9 @@ describe('coppice swarm', () => {
     const [id = ''] = ran.stdout.split(' ');
     expect(await cli.ok('swarm', 'status', id)).toMatch(/bad\s+failed\s+3/);
     expect(await cli.ok('swarm', 'list')).toContain(id);
-    const results = await cli.json<Results>('swarm', 'results', id);
+    const read = await cli.run(['--json', 'swarm', 'results', id]);
+    expect(read.code).toBe(75);
+    const results = JSON.parse(read.stdout) as Results;
     expect(results.summary).toMatchObject({ succeeded: 1, failed: 1 });
     expect(existsSync(results.output_dir)).toBe(true);
   });
