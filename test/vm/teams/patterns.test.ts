@@ -220,7 +220,7 @@ describe('pattern 10: code review in a team', () => {
     ).rejects.toMatchObject({ code: 'not_owned', kind: 'invalid_request' });
     await expect(
       stranger('team', { action: 'destroy', name: 'review-squad' }),
-    ).rejects.toMatchObject({ code: 'not_owned', kind: 'internal_error' });
+    ).rejects.toMatchObject({ code: 'not_owned', kind: 'invalid_request' });
     await tool('team', { action: 'destroy', name: 'review-squad' });
     expect((await person.call('workspace_list', {})).map(({ name }) => name)).toEqual([
       'golden-base',
