@@ -165,8 +165,13 @@ describe('bad input', () => {
     await expect(
       client.call('file_stat', { workspace_id: 'w', path: '/half' }),
     ).rejects.toMatchObject({ code: 'file_not_found' });
-    const root = await client.call('file_list', { workspace_id: 'w', path: '/' });
-    expect(root.filter(({ name }) => name.includes('half'))).toEqual([]);
+    // The machine hears of it a moment later.
+    await expect
+      .poll(async () => {
+        const root = await client.call('file_list', { workspace_id: 'w', path: '/' });
+        return root.map(({ name }) => name).filter((name) => name.includes('half'));
+      })
+      .toEqual([]);
   });
 
   it('a client that vanishes takes its ephemeral machine along', async () => {
