@@ -5,8 +5,11 @@ import type { WorkspaceServices } from './services.ts';
 import { suspendWorkspace } from './suspend.ts';
 
 const lookEveryMs = 1_000;
-/** A machine that takes more of a core than this does something, also when nobody looks. */
-const busyShare = 0.05;
+/**
+ * A machine that takes more of a core than this does something, also when nobody looks. Idle ones take up to 2 % where
+ * they are emulated, and twice that beside others: the agent looks for listening ports once a second.
+ */
+const busyShare = 0.1;
 
 export interface Lifetimes {
   close(): void;
