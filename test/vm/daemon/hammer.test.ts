@@ -11,7 +11,7 @@ import { cliFor, type Cli } from '../support/cliRunner.ts';
 import { expectSound } from '../support/storedState.ts';
 import { leftovers, startTestDaemon, type TestDaemon } from '../support/testDaemon.ts';
 
-const seconds = Number(process.env['COPPICE_HAMMER_SECS'] ?? '45');
+const seconds = Number(process.env['COPPICE_HAMMER_SECS'] ?? '20');
 
 let daemon: TestDaemon;
 let settings: string;
