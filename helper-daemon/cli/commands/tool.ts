@@ -180,7 +180,7 @@ async function readAll(stream: AsyncIterable<unknown>): Promise<string> {
     chunks.push(chunk as Buffer);
     length += (chunk as Buffer).length;
     if (length > longestInput)
-      throw notAnObject(`there are more than ${String(longestInput)} bytes`);
+      {throw notAnObject(`there are more than ${String(longestInput)} bytes`);}
   }
   return Buffer.concat(chunks).toString('utf8');
 }
