@@ -179,8 +179,9 @@ async function readAll(stream: AsyncIterable<unknown>): Promise<string> {
   for await (const chunk of stream) {
     chunks.push(chunk as Buffer);
     length += (chunk as Buffer).length;
-    if (length > longestInput)
-      {throw notAnObject(`there are more than ${String(longestInput)} bytes`);}
+    if (length > longestInput) {
+      throw notAnObject(`there are more than ${String(longestInput)} bytes`);
+    }
   }
   return Buffer.concat(chunks).toString('utf8');
 }
